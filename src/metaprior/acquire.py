@@ -1,0 +1,282 @@
+"""The outer loop: acquire a prior from many related tasks."""
+
+import contextlib
+import csv
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from metaprior.checkpoint import save
+from metaprior.errors import AcquireError, MetapriorError
+from metaprior.evaluate import check_fit, evaluate
+from metaprior.files import replacing, write_tensors
+from metaprior.prior import Prior
+from metaprior.registry import describe, sources
+from metaprior.tasks.source import TaskSource
+
+__all__ = ["Acquired", "Progress", "acquire"]
+
+RESUME_FILE = "resume.safetensors"
+LOG_FILE = "log.csv"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of the log.
+
+    Args:
+        step: outer steps taken.
+        seconds: spent on them; validation and saving do not count.
+        fraction: of the whole, from 0 to 1.
+        loss: the mean outer loss since the last line.
+        validation: the mean score on the validation tasks, None where they were not scored.
+    """
+
+    step: int
+    seconds: float
+    fraction: float
+    loss: float
+    validation: float | None = None
+
+
+@dataclass
+class Acquired:
+    """What an acquisition did.
+
+    Args:
+        prior: the acquired prior, in evaluation mode.
+        log: a line for each validation.
+        interrupted: whether it was stopped before its end.
+    """
+
+    prior: Prior
+    log: list[Progress] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@dataclass
+class _Run:
+    """What changes from step to step, and is saved so that a killed run goes on as if nothing had happened."""
+
+    prior: Prior
+    optimiser: torch.optim.Optimizer
+    generator: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+    log: list[Progress] = field(default_factory=list)
+
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
+        state = self.optimiser.state_dict()["state"]
+        named = {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
+        named |= {f"optimiser.{index}.{key}": value for index, part in state.items() for key, value in part.items()}
+        named["generator"] = self.generator.get_state()
+        facts = {"step": self.step, "seconds": self.seconds, "log": [asdict(line) for line in self.log], **facts}
+        write_tensors(folder / RESUME_FILE, {k: v.detach().cpu() for k, v in named.items()}, {"run": json.dumps(facts)})
+
+    def restore(self, path: Path) -> None:
+        try:
+            with safe_open(path, framework="pt") as file:
+                named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                facts = json.loads(file.metadata()["run"])
+        except (SafetensorError, OSError, KeyError, TypeError) as error:
+            raise AcquireError(f"resume: {path} is damaged ({error}); start again without --resume") from error
+        prefix = "prior."
+        self.prior.load_state_dict({k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)})
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in named.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        self.generator.set_state(named["generator"])
+        self.step, self.seconds = facts["step"], facts["seconds"]
+        self.log = [Progress(**line) for line in facts["log"]]
+
+
+def acquire(
+    prior: Prior,
+    source: TaskSource,
+    *,
+    steps: int | None = None,
+    budget: float | None = None,
+    tasks_per_step: int | None = None,
+    learning_rate: float | None = None,
+    optimiser: Literal["adam", "sgd"] | None = None,
+    anneal: bool = True,
+    clip: float | None = 10.0,
+    seed: int = 0,
+    validations: int = 20,
+    validation_tasks: int = 100,
+    out: str | Path | None = None,
+    save_every: float = 30.0,
+    resume: bool = False,
+    facts: dict[str, Any] | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> Acquired:
+    """Change the parameters of a prior so that adapting it to the tasks of a source works well.
+
+    Args:
+        prior: changed in place, on the device that it is on.
+        source: of the tasks.
+        steps: how many outer steps to take.
+        budget: how many seconds of them to take; with both given, what ends first ends the run.
+        tasks_per_step: tasks of an outer step; None for what the prior suggests.
+        learning_rate: of the outer optimiser; None for what the prior suggests.
+        optimiser: the outer optimiser; None for what the prior suggests.
+        anneal: let the learning rate fall to zero along a half cosine.
+        clip: the largest norm of the outer gradient; None for no limit.
+        seed: of the tasks.
+        validations: how often to score the validation tasks, evenly over the run; 0 for never.
+        validation_tasks: how many there are.
+        out: a folder for checkpoint, log and resume file; None to write nothing.
+        save_every: seconds between checkpoints.
+        resume: go on from the resume file in `out`, if there is one. With `steps`, a run that was killed and resumed
+            ends, on a CPU, with the same weights as one that was not, to the bit.
+        facts: what else the checkpoint's card should say.
+        report: called after every step.
+
+    Returns:
+        The same prior in evaluation mode, and the log. Ctrl-C ends the run early, with a checkpoint.
+
+    Raises:
+        AcquireError: if the loss becomes infinite or NaN; the last checkpoint is kept.
+        MetapriorError: if neither `steps` nor `budget` is given, or the prior is not for such tasks.
+
+    Example:
+        >>> from metaprior import MAML
+        >>> from metaprior.tasks import Sinusoid
+        >>> acquired = acquire(MAML.for_tasks(Sinusoid.spec, step_size=0.01), Sinusoid(), steps=3)
+        >>> acquired.log[-1].step
+        3
+    """
+    if steps is None and budget is None:
+        raise MetapriorError("steps, budget: expected one of them, or both; got neither")
+    for name, value in (("steps", steps), ("budget", budget)):
+        if value is not None and not value > 0:
+            raise MetapriorError(f"{name}: expected a positive number, got {value}")
+    check_fit(prior, source)
+    folder = None if out is None else Path(out)
+    card = {"seed": seed, "data_hash": source.data_hash, **_described(source), **(facts or {})}
+    if folder is not None:
+        describe(prior)  # a prior that cannot be saved should fail now, not at the end
+    if not prior.learns:
+        if folder is not None:
+            save(prior, folder, **card)
+        return Acquired(prior.eval())
+
+    suggested = prior.outer
+    parameters = [parameter for parameter in prior.parameters() if parameter.requires_grad]
+    top_rate = suggested["learning_rate"] if learning_rate is None else learning_rate
+    kind = torch.optim.SGD if (optimiser or suggested["optimiser"]) == "sgd" else torch.optim.Adam
+    run = _Run(prior, kind(parameters, lr=top_rate), torch.Generator().manual_seed(seed))
+    if resume and folder is not None and (folder / RESUME_FILE).is_file():
+        run.restore(folder / RESUME_FILE)
+    device = parameters[0].device
+    validation = source.test_set(validation_tasks, seed=1, split="valid") if validations else None
+    losses: list[float] = []
+    saved = time.monotonic()
+
+    def keep() -> None:
+        if folder is not None:
+            save(prior, folder, step=run.step, seconds=run.seconds, **card)
+            run.save(folder, {})
+            _write_log(folder / LOG_FILE, run.log)
+
+    def fraction() -> float:
+        return max(run.step / steps if steps else 0.0, run.seconds / budget if budget else 0.0)
+
+    prior.train()
+    with _interrupts() as interrupted:
+        while fraction() < 1 and not interrupted.is_set():
+            before, start = fraction(), time.perf_counter()
+            if anneal:
+                run.optimiser.param_groups[0]["lr"] = top_rate * 0.5 * (1 + math.cos(math.pi * before))
+            episode = source.sample(tasks_per_step or suggested["tasks_per_step"], run.generator).to(device)
+            loss = _outer_step(prior, episode, run.optimiser, parameters, clip)
+            if not math.isfinite(loss):
+                kept = f"; the checkpoint in {folder} is of an earlier step" if folder else ""
+                raise AcquireError(f"loss: became {loss} at step {run.step + 1}{kept}; try a smaller step size")
+            run.step += 1
+            run.seconds += time.perf_counter() - start
+            losses.append(loss)
+            due = validation and int(min(fraction(), 1) * validations) > int(before * validations)
+            score = evaluate(prior, validation).mean if validation and due else None
+            line = Progress(run.step, run.seconds, min(fraction(), 1.0), sum(losses) / len(losses), score)
+            if due or fraction() >= 1:
+                run.log.append(line)
+                losses.clear()
+            if report is not None:
+                report(line)
+            if time.monotonic() - saved > save_every:
+                keep()
+                saved = time.monotonic()
+    keep()
+    return Acquired(prior.eval(), run.log, interrupted.is_set())
+
+
+def _outer_step(
+    prior: Prior, episode: Any, optimiser: torch.optim.Optimizer, parameters: list[Tensor], clip: float | None
+) -> float:
+    """Take one step on the mean loss of the tasks, a chunk of them in memory at a time; return that loss."""
+    optimiser.zero_grad()
+    chunk = prior.chunk_size or episode.tasks
+    total = 0.0
+    for start in range(0, episode.tasks, chunk):
+        part = episode[start : start + chunk]
+        loss = prior.loss(part) * (part.tasks / episode.tasks)
+        loss.backward()
+        total += loss.item()
+    if not math.isfinite(total):
+        return total
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
+    optimiser.step()
+    return total
+
+
+def _described(source: TaskSource) -> dict[str, Any]:
+    tasks = describe(source) if sources.name_of(type(source)) else {"foreign": type(source).__qualname__}
+    spec = source.spec
+    return {
+        "tasks": tasks,
+        "spec": {"kind": spec.kind, "x_shape": list(spec.x_shape), "outputs": spec.outputs, "pool": spec.pool},
+        "inputs": source.inputs,
+    }
+
+
+def _write_log(path: Path, log: list[Progress]) -> None:
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(Progress.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(asdict(line) for line in log)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C, or a termination signal, into an event, so that a step is never left half done."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

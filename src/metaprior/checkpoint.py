@@ -1,0 +1,195 @@
+"""Priors and states on disk: safetensors with a JSON card in the header, written whole or not at all, never a pickle."""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from metaprior.errors import CheckpointError, UnknownNameError
+from metaprior.files import write_tensors
+from metaprior.prior import Prior
+from metaprior.registry import build, describe
+from metaprior.tree import Tree, map_tensors, pack, tensors, unpack
+
+__all__ = ["FORMAT", "Card", "load", "load_state", "read_card", "save", "save_state", "versions", "zoo"]
+
+FORMAT = 1
+"""The version of the file format that this version of the library writes, and the newest that it reads."""
+
+FILE = "prior.safetensors"
+
+Card = Mapping[str, Any]
+"""What a checkpoint says of itself: how to rebuild the prior, what it was acquired on, and what it scored."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this library, of torch and of Python."""
+    return {
+        "metaprior": metadata.version("metaprior"),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def save(prior: Prior, path: str | Path, **facts: Any) -> Path:
+    """Write a prior, to a file or to `prior.safetensors` in a folder.
+
+    Args:
+        prior: any registered prior; a network that is not registered must be given again to `load`.
+        path: a file name that ends in `.safetensors`, or a folder.
+        facts: what else the card should say, ready for JSON.
+
+    Returns:
+        The file.
+
+    Example:
+        >>> import tempfile
+        >>> from metaprior import MAML, load
+        >>> from metaprior.nets import MLP
+        >>> path = save(MAML(MLP(1, 1)), tempfile.mkdtemp())
+        >>> load(path).inner_steps
+        1
+    """
+    path = _file(path)
+    card = {"format": FORMAT, **describe(prior), "versions": versions(), **facts}
+    write_tensors(path, {name: value.detach().cpu() for name, value in prior.state_dict().items()}, _header(card))
+    return path
+
+
+def load(path: str | Path, net: nn.Module | None = None, device: str | torch.device = "cpu") -> Prior:
+    """Read a prior, in evaluation mode.
+
+    Args:
+        path: a folder that `acquire` wrote, a checkpoint file, or `zoo:NAME` for a prior that comes with the library.
+        net: the network, if it is of a class that no registry knows.
+        device: where to put the prior.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, foreign, a pickle, or from a newer version.
+
+    Example:
+        >>> load("zoo:omniglot-protonet").ways
+        5
+    """
+    path = _file(path)
+    named, card = _read(path)
+    description = {key: card[key] for key in ("prior", "arguments") if key in card}
+    if len(description) != 2:
+        raise CheckpointError(f"{path}: expected a prior, found a checkpoint of {sorted(card)}")
+    foreign = description["arguments"].get("net")
+    if isinstance(foreign, Mapping) and "foreign" in foreign:
+        if net is None:
+            raise CheckpointError(
+                f"{path}: the prior wraps a {foreign['foreign']}, which no registry knows: "
+                "build the network and pass it as metaprior.load(path, net=...)"
+            )
+        description["arguments"] = {**description["arguments"], "net": net}
+    try:
+        prior = build(description)
+        prior.load_state_dict(named)
+    except (UnknownNameError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: does not fit this version of the library: {error}") from error
+    return prior.to(device).eval()
+
+
+def read_card(path: str | Path) -> Card:
+    """Return what a checkpoint says of itself, without its weights.
+
+    Raises:
+        CheckpointError: as `load` does.
+    """
+    return _read(_file(path), tensors_too=False)[1]
+
+
+def save_state(state: Tree, path: str | Path) -> None:
+    """Write a belief, so that another machine can go on from it.
+
+    Example:
+        >>> import tempfile
+        >>> from metaprior import MAML
+        >>> from metaprior.nets import MLP
+        >>> prior, file = MAML(MLP(1, 1)), Path(tempfile.mkdtemp()) / "state.safetensors"
+        >>> save_state(prior.start(3), file)
+        >>> load_state(prior, file).weights["head.bias"].shape
+        torch.Size([3, 1])
+    """
+    named, structure = pack(state)
+    write_tensors(Path(path), named, _header({"format": FORMAT, "state": structure}))
+
+
+def load_state(prior: Prior, path: str | Path) -> Tree:
+    """Read a belief of `prior` that `save_state` wrote.
+
+    Raises:
+        CheckpointError: as `load` does.
+    """
+    named, card = _read(Path(path))
+    if "state" not in card:
+        raise CheckpointError(f"{path}: expected a state, found a checkpoint of {sorted(card)}")
+    start = prior.start(1)
+    state = unpack(named, card["state"], _named_tuples(start))
+    device = tensors(start)[0].device
+    return map_tensors(lambda leaf: leaf.to(device), state)
+
+
+def zoo() -> dict[str, Card]:
+    """Return the cards of the priors that come with the library, by name."""
+    folder = resources.files("metaprior") / "zoo"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".safetensors")), key=lambda file: file.name)
+    return {file.name.removesuffix(".safetensors"): read_card(str(file)) for file in files}
+
+
+def _file(path: str | Path) -> Path:
+    text = str(path)
+    if text.startswith("zoo:"):
+        name = text.removeprefix("zoo:")
+        file = Path(str(resources.files("metaprior") / "zoo" / f"{name}.safetensors"))
+        if not file.is_file():
+            raise UnknownNameError("prior of the zoo", name, zoo())
+        return file
+    path = Path(path)
+    return path if path.suffix == ".safetensors" else path / FILE
+
+
+def _header(card: Card) -> dict[str, str]:
+    return {"metaprior": json.dumps(card)}
+
+
+def _read(path: Path, tensors_too: bool = True) -> tuple[dict[str, Tensor], Card]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    with open(path, "rb") as file:
+        beginning = file.read(2)
+    if beginning == b"PK" or beginning[:1] == b"\x80":
+        raise CheckpointError(f"{path}: is a pickle, which could run any code; expected safetensors")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("metaprior")
+            if header is None:
+                raise CheckpointError(f"{path}: is safetensors, but not a checkpoint of metaprior")
+            card = json.loads(header)
+            if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+                raise CheckpointError(f"{path}: its card is damaged")
+            if card["format"] > FORMAT:
+                raise CheckpointError(
+                    f"{path}: has format {card['format']}, from a newer version of metaprior; this one reads up to "
+                    f"{FORMAT}: pip install --upgrade metaprior"
+                )
+            return ({name: file.get_tensor(name) for name in file.keys()} if tensors_too else {}), card  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise CheckpointError(f"{path}: is damaged or no checkpoint ({error})") from error
+
+
+def _named_tuples(tree: Tree) -> tuple[type, ...]:
+    if isinstance(tree, tuple):
+        own = (type(tree),) if hasattr(tree, "_fields") else ()
+        return own + tuple(cls for part in tree for cls in _named_tuples(part))
+    if isinstance(tree, dict):
+        return tuple(cls for part in tree.values() for cls in _named_tuples(part))
+    return ()

@@ -1,0 +1,158 @@
+"""Where the real data sets come from, where they lie on this machine, and how to get them.
+
+A file is looked for in `$METAPRIOR_DATA/<set>/`, then in the cache; nothing is downloaded unless `get` is called.
+What is computed from data (resized or rendered images) is kept in the cache.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from metaprior.errors import DataError, UnknownNameError, missing
+from metaprior.files import write_tensors
+
+__all__ = ["DATASETS", "DataFile", "DataSet", "cache_folder", "cached", "find", "get"]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file to download.
+
+    Args:
+        url: where from.
+        sha256: of its content.
+    """
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is known about a data set.
+
+    Args:
+        description: what it holds.
+        licence: as its authors state it.
+        files: by the name that each has on disk.
+    """
+
+    description: str
+    licence: str
+    files: Mapping[str, DataFile]
+
+
+_OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
+
+DATASETS: Mapping[str, DataSet] = {
+    "omniglot": DataSet(
+        "1,623 handwritten characters of 50 alphabets, 20 drawings each (Lake et al. 2015)",
+        "MIT",
+        {
+            "images_background.zip": DataFile(_OMNIGLOT + "images_background.zip", "OMNIGLOT_BACKGROUND_SHA"),
+            "images_evaluation.zip": DataFile(_OMNIGLOT + "images_evaluation.zip", "OMNIGLOT_EVALUATION_SHA"),
+        },
+    ),
+    "cifar100": DataSet(
+        "60,000 colour images of 100 classes, 32x32 (Krizhevsky 2009)",
+        "none stated; cite Krizhevsky 2009",
+        {
+            "cifar-100-binary.tar.gz": DataFile(
+                "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "CIFAR_SHA"
+            ),
+        },
+    ),
+}
+"""Every data set that can be downloaded, by name."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads and computed data: `$METAPRIOR_CACHE`, else the platform's own."""
+    if named := os.environ.get("METAPRIOR_CACHE"):
+        return Path(named)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "metaprior"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "metaprior"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "metaprior"
+
+
+def find(dataset: str, *names: str) -> Path | None:
+    """Return the first of some files of a data set that lies on this machine, or None.
+
+    Example:
+        >>> find("omniglot", "no-such-file.zip") is None
+        True
+    """
+    folders = [cache_folder() / dataset]
+    if named := os.environ.get("METAPRIOR_DATA"):
+        folders.insert(0, Path(named) / dataset)
+    return next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
+
+
+def need(dataset: str, *names: str) -> Path:
+    """Return what `find` does.
+
+    Raises:
+        DataError: if none of the files is there; it names the command that gets them.
+    """
+    path = find(dataset, *names)
+    if path is None:
+        raise DataError(
+            f"{dataset}: {names[0]} is neither under $METAPRIOR_DATA nor in {cache_folder()}: "
+            f"run 'metaprior data get {dataset}'"
+        )
+    return path
+
+
+def get(dataset: str) -> list[Path]:
+    """Download the files of a data set that are not on this machine yet, and check their SHA-256.
+
+    Raises:
+        UnknownNameError: if the data set is not known.
+        DataError: if a download fails or its content is not what is expected.
+    """
+    if dataset not in DATASETS:
+        raise UnknownNameError("data set", dataset, DATASETS)
+    try:
+        import pooch
+    except ImportError as error:
+        raise missing("pooch", "vision", "downloading data") from error
+    paths = []
+    for name, file in DATASETS[dataset].files.items():
+        path = find(dataset, name)
+        if path is None:
+            try:
+                folder = cache_folder() / dataset
+                path = Path(pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=name, path=folder))
+            except (OSError, ValueError) as error:
+                raise DataError(f"{dataset}: downloading {file.url} failed: {error}") from error
+        paths.append(path)
+    return paths
+
+
+def cached(name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return tensors from the cache, computing and keeping them if they are not there or damaged.
+
+    Args:
+        name: of the entry; it must change whenever what `compute` returns does.
+        compute: makes the tensors.
+    """
+    path = cache_folder() / f"{name}.safetensors"
+    if path.is_file():
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError):
+            path.unlink(missing_ok=True)
+    values = compute()
+    try:
+        write_tensors(path, values)
+    except OSError as error:
+        print(f"metaprior: {path} could not be written ({error}); going on without the cache", file=sys.stderr)
+    return values

@@ -1,0 +1,141 @@
+"""Score a prior on tasks that are the same for every prior.
+
+Axis letters: T tasks.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaprior.errors import MetapriorError
+from metaprior.prior import Prior
+from metaprior.tasks.scores import task_scores
+from metaprior.tasks.source import Split, TaskSource, TestSet
+from metaprior.tree import nbytes
+
+__all__ = ["Evaluation", "check_fit", "evaluate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The score of a prior, and what it cost.
+
+    Args:
+        scores: `(T,)`, accuracy or mean squared error of each task.
+        metric: "accuracy", where more is better, or "mse", where less is.
+        hash: of the tasks.
+        transductive: whether predictions could depend on other queries.
+        parameters: how many numbers the prior carries from task to task.
+        state_bytes: the size of the belief about one task.
+        adapt_seconds: the time to adapt to one task and predict its queries.
+    """
+
+    scores: Tensor
+    metric: str
+    hash: str
+    transductive: bool
+    parameters: int
+    state_bytes: int
+    adapt_seconds: float
+
+    @property
+    def mean(self) -> float:
+        """The mean score over tasks."""
+        return self.scores.mean().item()
+
+    @property
+    def interval(self) -> float:
+        """Half the width of the 95 % confidence interval of the mean over tasks (normal approximation)."""
+        tasks = len(self.scores)
+        return 1.96 * self.scores.std().item() / tasks**0.5 if tasks > 1 else float("inf")
+
+    def __str__(self) -> str:
+        if self.metric == "accuracy":
+            return f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
+        return f"{self.mean:.4g} ± {self.interval:.2g}"
+
+    def row(self) -> dict[str, Any]:
+        """Return everything but the single scores, ready for JSON."""
+        return {
+            "metric": self.metric,
+            "mean": self.mean,
+            "interval_95": self.interval,
+            "tasks": len(self.scores),
+            "test_hash": self.hash,
+            "transductive": self.transductive,
+            "parameters": self.parameters,
+            "state_bytes": self.state_bytes,
+            "adapt_seconds": self.adapt_seconds,
+        }
+
+
+def evaluate(
+    prior: Prior,
+    tasks: TaskSource | TestSet,
+    episodes: int = 1000,
+    seed: int = 0,
+    split: Split = "test",
+) -> Evaluation:
+    """Adapt a prior to each of a fixed set of tasks and score its predictions.
+
+    Args:
+        prior: on any device; it is left as it was.
+        tasks: a fixed set, or a source to draw one from.
+        episodes: how many tasks to draw from a source.
+        seed: of the drawing.
+        split: what to draw from.
+
+    Raises:
+        MetapriorError: if the prior is not for tasks of this kind.
+
+    Example:
+        >>> from metaprior import MAML
+        >>> from metaprior.tasks import Sinusoid
+        >>> prior = MAML.for_tasks(Sinusoid.spec, step_size=0.01)
+        >>> len(evaluate(prior, Sinusoid(), episodes=20).scores)
+        20
+    """
+    if isinstance(tasks, TaskSource):
+        check_fit(prior, tasks)
+        tasks = tasks.test_set(episodes, seed, split)
+    training = prior.training
+    prior.eval()
+    device = next((parameter.device for parameter in prior.parameters()), torch.device("cpu"))
+    scores, seconds, state_bytes = [], 0.0, 0
+    try:
+        with torch.no_grad():
+            for episode in tasks.episodes:
+                episode = episode.to(device)
+                start = time.perf_counter()
+                state = prior.observe(prior.start(episode.tasks, episode.about), episode.support)
+                prediction = prior.predict(state, episode.query.x)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                seconds += time.perf_counter() - start
+                state_bytes = nbytes(state) // episode.tasks
+                scores.append(task_scores(prediction, episode.query, episode.ways).float().cpu())
+    finally:
+        prior.train(training)
+    labels = tasks.episodes[0].query.y
+    assert labels is not None
+    return Evaluation(
+        scores=torch.cat(scores),
+        metric="mse" if labels.is_floating_point() else "accuracy",
+        hash=tasks.hash,
+        transductive=prior.transductive,
+        parameters=sum(parameter.numel() for parameter in prior.parameters()),
+        state_bytes=state_bytes,
+        adapt_seconds=seconds / tasks.tasks,
+    )
+
+
+def check_fit(prior: Prior, source: TaskSource) -> None:
+    """Raise MetapriorError if a prior is not for the kind of task that a source has."""
+    if source.spec.kind not in prior.kinds:
+        raise MetapriorError(
+            f"prior: {type(prior).__name__} is for {' and '.join(sorted(prior.kinds))} tasks; "
+            f"{type(source).__name__} has {source.spec.kind} tasks"
+        )

@@ -1,0 +1,84 @@
+"""Run a network over the examples of many tasks: with the same weights for all, or with weights of each task's own.
+
+Axis letters: T tasks, N examples, F outputs.
+"""
+
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from metaprior.nets.layout import channels_last
+from metaprior.nets.norm import Statistics, task_statistics
+from metaprior.tree import Tree, map_tensors, tensors
+
+__all__ = ["apply", "apply_per_task", "has_convolutions"]
+
+
+def has_convolutions(net: nn.Module) -> bool:
+    """Whether a network holds a two-dimensional convolution."""
+    return any(isinstance(module, nn.Conv2d) for module in net.modules())
+
+
+def _suited(net: nn.Module, x: Tree) -> Tree:
+    """Lay images out as CPU convolutions want them."""
+    if not has_convolutions(net):
+        return x
+    return map_tensors(lambda leaf: channels_last(leaf) if leaf.ndim >= 5 and leaf.device.type == "cpu" else leaf, x)
+
+
+def apply(net: nn.Module, x: Tree) -> Tensor:
+    """Run a network with one set of weights over the examples of all tasks, in one batch.
+
+    Args:
+        net: from `(N, *x)` to `(N, F)`.
+        x: `(T, N, *x)`.
+
+    Returns:
+        `(T, N, F)`.
+
+    Example:
+        >>> apply(nn.Linear(3, 2), torch.zeros(4, 5, 3)).shape
+        torch.Size([4, 5, 2])
+    """
+    tasks, size = tensors(x)[0].shape[:2]
+    output = net(map_tensors(lambda leaf: leaf.flatten(0, 1), _suited(net, x)))
+    return output.unflatten(0, (tasks, size))
+
+
+def apply_per_task(
+    net: nn.Module,
+    weights: dict[str, Tensor],
+    x: Tree,
+    statistics: Statistics | None = None,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Statistics]:
+    """Run a network over the examples of each task with that task's own weights.
+
+    Args:
+        net: from `(N, *x)` to `(N, F)`.
+        weights: the parameters that differ by task, each `(T, *shape)`, by their names in the network.
+        x: `(T, N, *x)`.
+        statistics: mean and variance, each `(T, F)`, for every `BatchNorm` to normalise by; None to use those of `x`.
+        mask: `(T, N)`, True where an example is real.
+
+    Returns:
+        Outputs `(T, N, F)`, and the statistics that were used.
+
+    Example:
+        >>> net = nn.Linear(3, 2)
+        >>> weights = {name: p.expand(4, *p.shape) for name, p in net.named_parameters()}
+        >>> apply_per_task(net, weights, torch.zeros(4, 5, 3))[0].shape
+        torch.Size([4, 5, 2])
+    """
+
+    def run(weights: dict[str, Tensor], x: Tree, statistics: Statistics | None, mask: Tensor | None):
+        with task_statistics(statistics, mask) as seen:
+            return functional_call(net, weights, (x,)), tuple(seen)
+
+    x = _suited(net, x)
+    arguments = (weights, x, statistics, mask)
+    if tensors(x)[0].shape[0] == 1:
+        # One task needs no vmap, under which convolutions are slower and take several times the memory.
+        result = run(*map_tensors(lambda leaf: leaf[0], arguments))
+        return map_tensors(lambda leaf: leaf[None], result)
+    present = tuple(None if part is None else 0 for part in arguments)
+    return vmap(run, in_dims=present)(*arguments)

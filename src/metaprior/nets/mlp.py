@@ -1,0 +1,54 @@
+"""A multi-layer perceptron."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from metaprior.nets.initialise import initialise, uninitialised
+from metaprior.registry import nets
+
+__all__ = ["MLP"]
+
+
+@nets.register("mlp")
+class MLP(nn.Module):
+    """Linear layers with rectifiers between them; inputs of any shape are flattened.
+
+    Args:
+        inputs: the number of input features.
+        outputs: the number of outputs; None to end with the last hidden layer's features.
+        hidden: the width of each hidden layer.
+        seed: of the initial weights.
+
+    Source: the defaults are the network of Finn et al. 2017 (arXiv 1703.03400), section 5.1.
+
+    Example:
+        >>> import torch
+        >>> MLP(inputs=1, outputs=1)(torch.zeros(10, 1)).shape
+        torch.Size([10, 1])
+    """
+
+    def __init__(self, inputs: int, outputs: int | None = None, hidden: Sequence[int] = (40, 40), seed: int = 0):
+        super().__init__()
+        self.inputs = inputs
+        self.outputs = outputs
+        self.hidden = tuple(hidden)
+        self.seed = seed
+        widths = (inputs, *self.hidden)
+        self.layers = nn.ModuleList(
+            uninitialised(nn.Linear, before, after) for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.head = nn.Identity() if outputs is None else uninitialised(nn.Linear, widths[-1], outputs)
+        initialise(self, seed)
+
+    @property
+    def features(self) -> int:
+        """The width of what comes before the head."""
+        return (self.inputs, *self.hidden)[-1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, *x)` to `(N, outputs)`, or to `(N, features)` without a head."""
+        x = x.flatten(1)
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.head(x)

@@ -1,0 +1,107 @@
+"""The contract: a prior carries what related tasks share, and says how examples change the belief about one task.
+
+Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target features.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.scores import task_losses
+from metaprior.tasks.stream import Stream
+from metaprior.tree import Tree
+
+__all__ = ["Prior"]
+
+
+class Prior(nn.Module, ABC):
+    """Knowledge shared by related tasks; its parameters are what `acquire` changes.
+
+    The belief about T tasks is a *state*: a tree of tensors with a leading task axis, a value that no method changes
+    in place. A constructor stores each argument under its own name and does nothing else that matters, so that a
+    checkpoint can rebuild the object from its class and arguments.
+
+    A subclass writes `for_tasks`, `start`, `observe` and `predict`; it overrides `loss` if its outer objective is not
+    the query loss, and `stream` if it can do better than a loop.
+
+    Attributes:
+        kinds: the kinds of task that it serves.
+        order_free: whether the order of the examples given to one `observe` never matters.
+        incremental: whether observing examples in two parts equals observing them at once.
+        learns: whether `acquire` has anything to change; False for controls that start from scratch.
+        outer: what `acquire` uses unless told otherwise: optimiser, learning rate, tasks of a step.
+        transductive: whether a prediction may depend on the other queries.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    order_free: ClassVar[bool] = True
+    incremental: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
+    outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 16}
+    transductive: bool = False
+
+    @classmethod
+    @abstractmethod
+    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
+        """Build the prior for the tasks of a source, with a fitting network unless one is given.
+
+        Args:
+            spec: what the tasks have in common.
+            net: a network from inputs to what this prior needs of it; None for the library's default.
+            seed: of the initial weights.
+            arguments: further constructor arguments.
+        """
+
+    @abstractmethod
+    def start(self, tasks: int, about: Tree = None) -> Tree:
+        """Return the belief about T tasks before any example.
+
+        Args:
+            tasks: T.
+            about: what describes each task, a tree with leading axis T; None where nothing is known.
+        """
+
+    @abstractmethod
+    def observe(self, state: Tree, examples: Examples) -> Tree:
+        """Return the belief after some examples; `state` is left as it was.
+
+        Args:
+            state: a belief about T tasks.
+            examples: `x` is `(T, N, *x)`, `y` is `(T, N)` class ids or `(T, N, D)` targets, `mask` is `(T, N)`.
+        """
+
+    @abstractmethod
+    def predict(self, state: Tree, x: Tree) -> Tensor:
+        """Return logits `(T, Q, C)` or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
+
+    def loss(self, episode: Episode) -> Tensor:
+        """Return the outer objective, a mean over tasks: the loss on the queries after observing the support."""
+        state = self.observe(self.start(episode.tasks, episode.about), episode.support)
+        return task_losses(self.predict(state, episode.query.x), episode.query, episode.ways).mean()
+
+    def stream(self, stream: Stream, state: Tree = None) -> Tensor:
+        """Predict every step of a stream before its label, then observe the label that arrives.
+
+        Args:
+            stream: T streams of S steps.
+            state: the belief to begin with; None for `start`.
+
+        Returns:
+            Logits `(T, S, C)` or values `(T, S, D)`.
+        """
+        state = self.start(stream.tasks) if state is None else state
+        predictions = []
+        for step in range(stream.steps):
+            predictions.append(self.predict(state, stream.examples.take(slice(step, step + 1)).x))
+            arrived = step + 1 - stream.delay
+            if arrived >= 0:
+                state = self.observe(state, stream.examples.take(slice(arrived, arrived + 1)))
+        return torch.cat(predictions, dim=1)
+
+    @property
+    def chunk_size(self) -> int | None:
+        """How many tasks the outer loop passes to one `loss`; None for all of them at once."""
+        return None
