@@ -2,18 +2,25 @@
 
 from metaprior.acquire import Acquired, Progress, acquire
 from metaprior.checkpoint import load, load_state, read_card, save, save_state
+from metaprior.controls import FineTune, Frozen, Scratch
 from metaprior.evaluate import Evaluation, evaluate
-from metaprior.gradient import MAML
-from metaprior.metric import ProtoNet
+from metaprior.gradient import MAML, MetaSGD, Reptile
+from metaprior.metric import ProtoNet, Ridge
 from metaprior.prior import Prior
 
 __all__ = [
     "MAML",
     "Acquired",
     "Evaluation",
+    "FineTune",
+    "Frozen",
+    "MetaSGD",
     "Prior",
     "Progress",
     "ProtoNet",
+    "Reptile",
+    "Ridge",
+    "Scratch",
     "acquire",
     "evaluate",
     "load",

@@ -1,4 +1,4 @@
-"""Priors and states on disk: safetensors with a JSON card in the header, written whole or not at all, never a pickle."""
+"""Priors and states on disk: safetensors with a JSON card in the header, written whole or not at all, no pickle."""
 
 import json
 import platform
@@ -141,7 +141,9 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
 def zoo() -> dict[str, Card]:
     """Return the cards of the priors that come with the library, by name."""
     folder = resources.files("metaprior") / "zoo"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".safetensors")), key=lambda file: file.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".safetensors")), key=lambda file: file.name
+    )
     return {file.name.removesuffix(".safetensors"): read_card(str(file)) for file in files}
 
 

@@ -3,7 +3,15 @@
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["AcquireError", "CheckpointError", "DataError", "MetapriorError", "ShapeError", "UnknownNameError", "missing"]
+__all__ = [
+    "AcquireError",
+    "CheckpointError",
+    "DataError",
+    "MetapriorError",
+    "ShapeError",
+    "UnknownNameError",
+    "missing",
+]
 
 
 class MetapriorError(Exception):

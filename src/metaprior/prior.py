@@ -32,6 +32,7 @@ class Prior(nn.Module, ABC):
         order_free: whether the order of the examples given to one `observe` never matters.
         incremental: whether observing examples in two parts equals observing them at once.
         learns: whether `acquire` has anything to change; False for controls that start from scratch.
+        surrogate: whether `loss` stands in for an objective that it is not, so that only its gradient means something.
         outer: what `acquire` uses unless told otherwise: optimiser, learning rate, tasks of a step.
         transductive: whether a prediction may depend on the other queries.
     """
@@ -40,6 +41,7 @@ class Prior(nn.Module, ABC):
     order_free: ClassVar[bool] = True
     incremental: ClassVar[bool] = False
     learns: ClassVar[bool] = True
+    surrogate: ClassVar[bool] = False
     outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 16}
     transductive: bool = False
 

@@ -41,7 +41,9 @@ class Registry(Generic[Base]):
 
         def enter(cls: type[Base]) -> type[Base]:
             if name in self._classes:
-                raise MetapriorError(f"{self.kind} '{name}' is registered already, by {self._classes[name].__qualname__}")
+                raise MetapriorError(
+                    f"{self.kind} '{name}' is registered already, by {self._classes[name].__qualname__}"
+                )
             self._classes[name] = cls
             return cls
 
@@ -119,7 +121,10 @@ def describe(instance: Any) -> dict[str, Any]:
     for registry in (priors, nets, sources):
         name = registry.name_of(type(instance))
         if name is not None:
-            return {registry.kind: name, "arguments": {key: _plain(value) for key, value in arguments(instance).items()}}
+            return {
+                registry.kind: name,
+                "arguments": {key: _plain(value) for key, value in arguments(instance).items()},
+            }
     raise MetapriorError(
         f"{type(instance).__qualname__} is not registered, so a checkpoint could not rebuild it: "
         "put @metaprior.registry.priors.register('a-name') above the class"

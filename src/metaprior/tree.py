@@ -31,7 +31,9 @@ def map_tensors(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree
         >>> map_tensors(lambda a: a + 1, {"a": torch.zeros(1), "b": None})
         {'a': tensor([1.]), 'b': None}
     """
-    return pytree.tree_map(lambda leaf, *rest: function(leaf, *rest) if isinstance(leaf, Tensor) else leaf, tree, *others)
+    return pytree.tree_map(
+        lambda leaf, *rest: function(leaf, *rest) if isinstance(leaf, Tensor) else leaf, tree, *others
+    )
 
 
 def concatenate(trees: list[Tree]) -> Tree:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from metaprior.errors import MetapriorError, ShapeError
-from metaprior.nets import apply_per_task, builtin_norms, default_net, has_convolutions
+from metaprior.nets import apply_per_task, best_chunk, builtin_norms, default_net
 from metaprior.nets.norm import BatchNorm, Statistics
 from metaprior.prior import Prior
 from metaprior.registry import priors
@@ -92,19 +92,21 @@ class MAML(Prior):
         if not self._adapted_names():
             names = ", ".join(name for name, _ in net.named_parameters())
             raise MetapriorError(f"adapted: expected a pattern that matches a parameter of {names}; got '{adapted}'")
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Add what a variant of the method acquires beside the initial weights."""
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of as many outputs as the tasks have."""
-        return cls(net or default_net(spec, spec.outputs, seed), **arguments)
+        """Build with a network of as many outputs as the tasks have; regression begins with smaller steps."""
+        suited = {"step_size": 0.01} if spec.kind == "regression" else {}
+        return cls(net or default_net(spec, spec.outputs, seed), **(suited | arguments))
 
     @property
     def chunk_size(self) -> int | None:
         """How many tasks are computed at once; None for all of them."""
-        if self.chunk != "auto":
-            return self.chunk
-        on_cpu = next(self.net.parameters()).device.type == "cpu"
-        return 1 if on_cpu and has_convolutions(self.net) else None
+        return best_chunk(self.net) if self.chunk == "auto" else self.chunk
 
     def start(self, tasks: int, about: Tree = None) -> FastWeights:
         """Return the initial weights for each of T tasks."""
@@ -167,7 +169,9 @@ class MAML(Prior):
         with torch.enable_grad():
             # Without second derivatives the gradient is taken at copies, and reaches the outer loss as a constant.
             here = {
-                name: weight if differentiable and weight.requires_grad else weight.detach().requires_grad_(name in sizes)
+                name: weight
+                if differentiable and weight.requires_grad
+                else weight.detach().requires_grad_(name in sizes)
                 for name, weight in weights.items()
             }
             prediction, _ = apply_per_task(self.net, here, examples.x, mask=examples.mask)
@@ -186,3 +190,8 @@ class MAML(Prior):
         if self.transductive or not any(isinstance(module, BatchNorm) for module in self.net.modules()):
             return ()
         return apply_per_task(self.net, weights, examples.x, mask=examples.mask)[1]
+
+
+priors.preset("fomaml", "maml", first_order=True)
+# Raghu et al. 2020 (arXiv 1909.09157): the inner loop changes the last layer alone.
+priors.preset("anil", "maml", adapted=r"^head\.")

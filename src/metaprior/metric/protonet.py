@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.metric.labels import memberships
 from metaprior.nets import apply, default_net
 from metaprior.prior import Prior
 from metaprior.registry import priors
@@ -73,10 +74,8 @@ class ProtoNet(Prior):
     def observe(self, state: Prototypes, examples: Examples) -> Prototypes:
         """Add the features of labelled examples to the sums of their classes."""
         features = apply(self.net, examples.x)
-        assert examples.y is not None
-        classes = max(state.counts.shape[1], int(examples.y.max()) + 1)
-        members = functional.one_hot(examples.y.clamp(min=0), classes).to(features.dtype) * examples.real[..., None]
-        more = (0, classes - state.counts.shape[1])
+        members = memberships(examples, state.counts.shape[1], features.dtype)
+        more = (0, members.shape[-1] - state.counts.shape[1])
         sums = functional.pad(state.sums, (0, 0, *more)) + members.transpose(1, 2) @ features
         return Prototypes(sums, functional.pad(state.counts, more) + members.sum(1))
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from metaprior.nets.apply import apply, apply_per_task, has_convolutions
+from metaprior.nets.apply import apply, apply_per_task, best_chunk, has_convolutions
 from metaprior.nets.conv4 import Conv4
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.layout import channels_last
@@ -18,6 +18,7 @@ __all__ = [
     "ResNet12",
     "apply",
     "apply_per_task",
+    "best_chunk",
     "builtin_norms",
     "channels_last",
     "default_net",

@@ -3,6 +3,8 @@
 Axis letters: T tasks, N examples, F outputs.
 """
 
+from typing import Literal
+
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
@@ -10,12 +12,22 @@ from metaprior.nets.layout import channels_last
 from metaprior.nets.norm import Statistics, task_statistics
 from metaprior.tree import Tree, map_tensors, tensors
 
-__all__ = ["apply", "apply_per_task", "has_convolutions"]
+__all__ = ["apply", "apply_per_task", "best_chunk", "has_convolutions"]
 
 
 def has_convolutions(net: nn.Module) -> bool:
     """Whether a network holds a two-dimensional convolution."""
     return any(isinstance(module, nn.Conv2d) for module in net.modules())
+
+
+def best_chunk(net: nn.Module) -> int | None:
+    """Return how many tasks with weights of their own to compute at once: 1, or None for all of them.
+
+    Convolutions on a CPU are faster, and take a fraction of the memory, one task at a time; small matrices are several
+    times faster together.
+    """
+    on_cpu = all(parameter.device.type == "cpu" for parameter in net.parameters())
+    return 1 if on_cpu and has_convolutions(net) else None
 
 
 def _suited(net: nn.Module, x: Tree) -> Tree:
@@ -48,7 +60,7 @@ def apply_per_task(
     net: nn.Module,
     weights: dict[str, Tensor],
     x: Tree,
-    statistics: Statistics | None = None,
+    statistics: Statistics | Literal["running"] | None = None,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Statistics]:
     """Run a network over the examples of each task with that task's own weights.
@@ -57,7 +69,8 @@ def apply_per_task(
         net: from `(N, *x)` to `(N, F)`.
         weights: the parameters that differ by task, each `(T, *shape)`, by their names in the network.
         x: `(T, N, *x)`.
-        statistics: mean and variance, each `(T, F)`, for every `BatchNorm` to normalise by; None to use those of `x`.
+        statistics: mean and variance, each `(T, F)`, for every `BatchNorm` to normalise by; None to use those of `x`;
+            "running" to let the network do as its own mode says.
         mask: `(T, N)`, True where an example is real.
 
     Returns:
@@ -70,12 +83,16 @@ def apply_per_task(
         torch.Size([4, 5, 2])
     """
 
+    running = statistics == "running"
+
     def run(weights: dict[str, Tensor], x: Tree, statistics: Statistics | None, mask: Tensor | None):
+        if running:
+            return functional_call(net, weights, (x,)), ()
         with task_statistics(statistics, mask) as seen:
             return functional_call(net, weights, (x,)), tuple(seen)
 
     x = _suited(net, x)
-    arguments = (weights, x, statistics, mask)
+    arguments = (weights, x, None if running else statistics, mask)
     if tensors(x)[0].shape[0] == 1:
         # One task needs no vmap, under which convolutions are slower and take several times the memory.
         result = run(*map_tensors(lambda leaf: leaf[0], arguments))

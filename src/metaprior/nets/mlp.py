@@ -1,6 +1,7 @@
 """A multi-layer perceptron."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -35,9 +36,7 @@ class MLP(nn.Module):
         self.hidden = tuple(hidden)
         self.seed = seed
         widths = (inputs, *self.hidden)
-        self.layers = nn.ModuleList(
-            uninitialised(nn.Linear, before, after) for before, after in zip(widths, widths[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(uninitialised(nn.Linear, before, after) for before, after in pairwise(widths))
         self.head = nn.Identity() if outputs is None else uninitialised(nn.Linear, widths[-1], outputs)
         initialise(self, seed)
 

@@ -26,7 +26,9 @@ _frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
 
 
 @contextmanager
-def task_statistics(given: Statistics | None = None, mask: Tensor | None = None) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def task_statistics(
+    given: Statistics | None = None, mask: Tensor | None = None
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Inside, every `BatchNorm` normalises one task's batch by that batch, or by the statistics given.
 
     Args:

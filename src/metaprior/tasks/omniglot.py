@@ -108,7 +108,9 @@ def _read(half: str, size: int) -> dict[str, Tensor]:
     if len(ink) != _HALVES[half]:
         raise DataError(f"omniglot: {path} holds {len(ink)} characters, expected {_HALVES[half]}")
     resized = [
-        functional.interpolate(torch.from_numpy(drawings)[:, None].float(), (size, size), mode="bilinear", antialias=True)
+        functional.interpolate(
+            torch.from_numpy(drawings)[:, None].float(), (size, size), mode="bilinear", antialias=True
+        )
         for drawings in ink
     ]
     images = torch.stack(resized).mul_(255).round_().clamp_(0, 255).to(torch.uint8)

@@ -199,9 +199,7 @@ def _check_sizes(pool: ClassPool, split: str, ways: int, shots: int, within: boo
         )
 
 
-def _choose_classes(
-    pool: ClassPool, tasks: int, ways: int, within: bool, generator: torch.Generator
-) -> Tensor:
+def _choose_classes(pool: ClassPool, tasks: int, ways: int, within: bool, generator: torch.Generator) -> Tensor:
     scores = torch.rand(tasks, len(pool.images), generator=generator)
     if within:
         assert pool.groups is not None

@@ -1,0 +1,60 @@
+"""Ordinary training on the examples of each task, for the controls.
+
+Axis letters: T tasks, N support.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from metaprior.nets import apply_per_task
+from metaprior.nets.norm import Statistics
+from metaprior.tasks.episode import Examples
+from metaprior.tasks.scores import task_losses
+
+__all__ = ["tune"]
+
+
+def tune(
+    net: nn.Module,
+    weights: dict[str, Tensor],
+    examples: Examples,
+    steps: int,
+    learning_rate: float,
+    running: bool = False,
+) -> tuple[dict[str, Tensor], Statistics]:
+    """Train the weights of each task with Adam on all of its examples at each step.
+
+    Args:
+        net: from `(N, *x)` to logits or values.
+        weights: each `(T, *shape)`; they are left as they were.
+        examples: `x` is `(T, N, *x)`.
+        steps: of Adam.
+        learning_rate: of Adam.
+        running: let batch norms use their running averages instead of the statistics of the examples.
+
+    Returns:
+        The trained weights, and the batch statistics of the examples under them (none if `running`).
+
+    Example:
+        >>> net = nn.Linear(1, 1)
+        >>> weights = {name: p[None] for name, p in net.named_parameters()}
+        >>> x = torch.linspace(-1, 1, 8)[None, :, None]
+        >>> tuned, _ = tune(net, weights, Examples(x, 2 * x), steps=400, learning_rate=0.05)
+        >>> round(tuned["weight"].item(), 2)
+        2.0
+    """
+    # Adam treats every number on its own, so that training all tasks side by side trains each as if it were alone.
+    tuned = {name: weight.detach().clone(memory_format=torch.preserve_format) for name, weight in weights.items()}
+    mode = "running" if running else None
+    with torch.enable_grad():
+        for weight in tuned.values():
+            weight.requires_grad_()
+        adam = torch.optim.Adam(list(tuned.values()), lr=learning_rate)
+        for _ in range(steps):
+            adam.zero_grad()
+            prediction, _ = apply_per_task(net, tuned, examples.x, mode, examples.mask)
+            task_losses(prediction, examples).sum().backward(inputs=list(tuned.values()))
+            adam.step()
+    tuned = {name: weight.detach() for name, weight in tuned.items()}
+    with torch.no_grad():
+        return tuned, apply_per_task(net, tuned, examples.x, mode, examples.mask)[1]
