@@ -140,11 +140,8 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
 
 def zoo() -> dict[str, Card]:
     """Return the cards of the priors that come with the library, by name."""
-    folder = resources.files("metaprior") / "zoo"
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".safetensors")), key=lambda file: file.name
-    )
-    return {file.name.removesuffix(".safetensors"): read_card(str(file)) for file in files}
+    folder = Path(str(resources.files("metaprior"))) / "zoo"
+    return {file.stem: read_card(file) for file in sorted(folder.glob("*.safetensors"))}
 
 
 def _file(path: str | Path) -> Path:

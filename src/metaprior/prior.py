@@ -33,6 +33,7 @@ class Prior(nn.Module, ABC):
         incremental: whether observing examples in two parts equals observing them at once.
         learns: whether `acquire` has anything to change; False for controls that start from scratch.
         surrogate: whether `loss` stands in for an objective that it is not, so that only its gradient means something.
+        headless: whether its network should end with features instead of outputs.
         outer: what `acquire` uses unless told otherwise: optimiser, learning rate, tasks of a step.
         transductive: whether a prediction may depend on the other queries.
     """
@@ -42,6 +43,7 @@ class Prior(nn.Module, ABC):
     incremental: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     surrogate: ClassVar[bool] = False
+    headless: ClassVar[bool] = False
     outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 16}
     transductive: bool = False
 

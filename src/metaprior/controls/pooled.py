@@ -3,7 +3,7 @@
 Axis letters: T tasks, N support, Q query, F features, G classes of the pool, C classes, D target features.
 """
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,6 +23,8 @@ __all__ = ["FineTune", "Frozen"]
 
 class _Pooled(Prior):
     """Pre-training on the pool; what is common to the controls that begin with it."""
+
+    headless: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module, outputs: int, pool: int | None, steps: int, learning_rate: float):
         super().__init__()

@@ -41,7 +41,7 @@ class MAML(Prior):
     Args:
         net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`.
         inner_steps: gradient steps on the support set.
-        step_size: of the inner steps, at the beginning if they are learned.
+        step_size: of the inner steps, at the beginning if they are acquired; None for 0.01, or what `for_tasks` chose.
         first_order: leave second derivatives out of the outer gradient.
         adapted: a regular expression; only parameters with a matching name are adapted, the others are shared.
         transductive: let batch norms normalise queries by the queries' own statistics, as most published code does,
@@ -66,7 +66,7 @@ class MAML(Prior):
         self,
         net: nn.Module,
         inner_steps: int = 1,
-        step_size: float = 0.1,
+        step_size: float | None = None,
         first_order: bool = False,
         adapted: str = ".*",
         transductive: bool = False,
@@ -99,9 +99,10 @@ class MAML(Prior):
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of as many outputs as the tasks have; regression begins with smaller steps."""
-        suited = {"step_size": 0.01} if spec.kind == "regression" else {}
-        return cls(net or default_net(spec, spec.outputs, seed), **(suited | arguments))
+        """Build with a network of as many outputs as the tasks have; steps are of size 0.1 for classification."""
+        if arguments.get("step_size") is None:
+            arguments["step_size"] = 0.1 if spec.kind == "classification" else 0.01
+        return cls(net or default_net(spec, spec.outputs, seed), **arguments)
 
     @property
     def chunk_size(self) -> int | None:
@@ -157,7 +158,11 @@ class MAML(Prior):
 
     def step_sizes(self, step: int) -> dict[str, Tensor | float]:
         """Return the step size of each adapted parameter at an inner step."""
-        return dict.fromkeys(self._adapted_names(), self.step_size)
+        return dict.fromkeys(self._adapted_names(), self._first_size)
+
+    @property
+    def _first_size(self) -> float:
+        return 0.01 if self.step_size is None else self.step_size
 
     def _adapted_names(self) -> list[str]:
         return [name for name, _ in self.net.named_parameters() if re.search(self.adapted, name)]

@@ -27,7 +27,7 @@ class MetaSGD(MAML):
 
     def _prepare(self) -> None:
         shapes = {name: parameter.shape for name, parameter in self.net.named_parameters()}
-        self.sizes = nn.ParameterList(torch.full(shapes[name], self.step_size) for name in self._adapted_names())
+        self.sizes = nn.ParameterList(torch.full(shapes[name], self._first_size) for name in self._adapted_names())
 
     def step_sizes(self, step: int) -> dict[str, Tensor | float]:
         """Return the acquired step sizes, each of its parameter's shape."""

@@ -54,6 +54,7 @@ class ProtoNet(Prior):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"classification"})
     incremental: ClassVar[bool] = True
+    headless: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module, ways: int = 2):
         super().__init__()

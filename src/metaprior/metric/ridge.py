@@ -36,13 +36,13 @@ class Seen(NamedTuple):
 class Ridge(Prior):
     """Solve a ridge regression from features to classes or values for each task.
 
-    The features, the penalty and, for classification, the scale of the logits are acquired.
+    The features, the penalty and the scale of the predictions are acquired.
 
     Args:
         net: from `(N, *x)` to features `(N, F)`.
         outputs: how many classes to expect, or D; a task with more classes makes room for them.
         penalty: on the squared weights, at the beginning.
-        scale: of the logits, at the beginning.
+        scale: of the predictions, at the beginning; None for 1, or what `for_tasks` chose.
         bias: add a constant feature, penalised like the others.
 
     Source: Bertinetto et al. 2019 (R2-D2, arXiv 1805.08136), eq. 4 to 7. Differs: no offset is added to the logits,
@@ -59,8 +59,11 @@ class Ridge(Prior):
     """
 
     incremental: ClassVar[bool] = True
+    headless: ClassVar[bool] = True
 
-    def __init__(self, net: nn.Module, outputs: int = 2, penalty: float = 1.0, scale: float = 10.0, bias: bool = True):
+    def __init__(
+        self, net: nn.Module, outputs: int = 2, penalty: float = 1.0, scale: float | None = None, bias: bool = True
+    ):
         super().__init__()
         self.net = net
         self.outputs = outputs
@@ -68,13 +71,13 @@ class Ridge(Prior):
         self.scale = scale
         self.bias = bias
         self.log_penalty = nn.Parameter(torch.tensor(math.log(penalty)))
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        self.log_scale = nn.Parameter(torch.tensor(0.0 if scale is None else math.log(scale)))
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of features and as many outputs as the tasks have."""
-        if spec.kind == "regression":
-            arguments = {"scale": 1.0} | arguments
+        """Build with a network of features and as many outputs as the tasks have; logits are scaled by 10."""
+        if arguments.get("scale") is None:
+            arguments["scale"] = 10.0 if spec.kind == "classification" else 1.0
         return cls(net or default_net(spec, None, seed), **({"outputs": spec.outputs} | arguments))
 
     def start(self, tasks: int, about: Tree = None) -> Seen:

@@ -1,7 +1,12 @@
 """Plain networks for priors to wrap; any other `torch.nn.Module` serves as well."""
 
+import inspect
+import math
+from typing import Any
+
 from torch import nn
 
+from metaprior.errors import MetapriorError
 from metaprior.nets.apply import apply, apply_per_task, best_chunk, has_convolutions
 from metaprior.nets.conv4 import Conv4
 from metaprior.nets.initialise import initialise, uninitialised
@@ -9,6 +14,7 @@ from metaprior.nets.layout import channels_last
 from metaprior.nets.mlp import MLP
 from metaprior.nets.norm import BatchNorm, builtin_norms, replace_builtin_norms, task_statistics
 from metaprior.nets.resnet12 import ResNet12
+from metaprior.registry import nets
 from metaprior.tasks.episode import TaskSpec
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "default_net",
     "has_convolutions",
     "initialise",
+    "net_for",
     "replace_builtin_norms",
     "task_statistics",
     "uninitialised",
@@ -45,7 +52,32 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0) -> nn.Module
     if spec.is_image:
         channels, size, _ = spec.x_shape
         return Conv4(channels, size, outputs, seed=seed)
-    inputs = 1
-    for axis in spec.x_shape:
-        inputs *= axis
+    inputs = math.prod(spec.x_shape)
     return MLP(inputs, outputs, hidden=(40, 40) if inputs == 1 else (128, 128), seed=seed)
+
+
+def net_for(name: str, spec: TaskSpec, headless: bool, seed: int = 0, **arguments: Any) -> nn.Module:
+    """Build a registered network of a shape that fits some tasks.
+
+    Args:
+        name: of the network.
+        spec: the tasks that it is for.
+        headless: whether it should end with features instead of outputs.
+        seed: of the initial weights.
+        arguments: further constructor arguments.
+
+    Raises:
+        MetapriorError: if the network takes images and the tasks have none.
+
+    Example:
+        >>> net_for("conv4", TaskSpec("classification", (1, 28, 28), 5), headless=True, width=8).features
+        8
+    """
+    cls = nets[name]
+    wanted = inspect.signature(cls).parameters
+    if "channels" in wanted and not spec.is_image:
+        raise MetapriorError(f"net: '{name}' takes images; the inputs of these tasks have the shape {spec.x_shape}")
+    fitting = {"inputs": math.prod(spec.x_shape), "outputs": None if headless else spec.outputs, "seed": seed}
+    if spec.is_image:
+        fitting |= {"channels": spec.x_shape[0], "size": spec.x_shape[-1]}
+    return cls(**{key: value for key, value in fitting.items() if key in wanted}, **arguments)

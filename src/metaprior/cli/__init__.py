@@ -1,0 +1,62 @@
+"""The command line: one thin module for each command, loaded when it is called for."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from metaprior.errors import MetapriorError, UnknownNameError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "acquire": "acquire a prior from many related tasks",
+    "adapt": "adapt a prior to a few labelled examples and predict others",
+    "evaluate": "score a prior on fixed test tasks",
+    "compare": "acquire several priors and the controls, and set them side by side",
+    "list": "list priors, nets, task sources, or the zoo",
+    "data": "list, download or find the real data sets",
+}
+
+_USAGE = """usage: metaprior COMMAND ...
+
+Acquire a prior from many related tasks, once; adapt it to a novel task, from a handful of examples, in seconds.
+
+{commands}
+
+'metaprior COMMAND --help' tells more of one. An example that needs no data:
+  metaprior compare --tasks glyphs --priors maml,protonet,ridge --budget 15 --out runs/compare
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status: 0, 2 for a wrong input, 130 after Ctrl-C.
+
+    Args:
+        argv: the words after the program's name; None for those that it was started with.
+
+    Example:
+        >>> main(["--version"])
+        0.1.0
+        0
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_USAGE.format(commands="\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())))
+        return 0
+    if words[0] == "--version":
+        from metaprior.checkpoint import versions
+
+        print(versions()["metaprior"])
+        return 0
+    name = words[0]
+    try:
+        if name not in COMMANDS:
+            raise UnknownNameError("command", name, COMMANDS)
+        importlib.import_module(f"metaprior.cli.{name}_command").run(words[1:])
+    except (MetapriorError, OSError) as error:
+        print(f"metaprior: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("metaprior: interrupted", file=sys.stderr)
+        return 130
+    return 0

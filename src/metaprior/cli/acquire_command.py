@@ -1,0 +1,48 @@
+"""`metaprior acquire`: a prior from many related tasks, once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metaprior.acquire import acquire
+from metaprior.checkpoint import read_card
+from metaprior.cli.arguments import Parser
+from metaprior.cli.choices import NET, PRIOR, TASKS, set_threads, to_device
+from metaprior.cli.display import console, progress_bar
+from metaprior.files import write_text
+from metaprior.nets import net_for
+
+__all__ = ["run"]
+
+
+def run(words: Sequence[str]) -> None:
+    """Acquire a prior, show how it goes, and save it with everything that is needed to repeat the run."""
+    parser = Parser(
+        "acquire", "Acquire a prior from many related tasks.", (PRIOR, TASKS, NET), required=("prior", "tasks")
+    )
+    parser.options.add_function_arguments(acquire, skip={"prior", "source", "report", "facts"}, fail_untyped=False)
+    parser.options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
+    parser.options.add_argument(
+        "--threads", type=int | None, default=None, help="CPU threads; torch's choice if absent"
+    )
+    parsed = parser.parse(words)
+    set_threads(parsed.threads)
+    source = parser.build(parsed, "tasks")
+    cls = PRIOR.registry[parser.names["prior"]]
+    net = None
+    if "net" in parser.names:
+        net = net_for(parser.names["net"], source.spec, cls.headless, parsed.seed, **parser.given(parsed, "net"))
+    prior = to_device(
+        cls.for_tasks(source.spec, net=net, seed=parsed.seed, **parser.given(parsed, "prior")), parsed.device
+    )
+    options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "device", "threads", *parser.choices}}
+    if parsed.out is not None:
+        write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
+    metric = "accuracy" if source.spec.kind == "classification" else "mse"
+    with progress_bar(metric) as update:
+        acquired = acquire(prior, source, report=lambda line: update(parser.names["prior"], line), **options)
+    if acquired.interrupted:
+        console.print("Stopped early; what was acquired so far is usable, and --resume true goes on from it.")
+    if parsed.out is not None:
+        card = read_card(parsed.out)
+        console.print(f"{parsed.out}: prior.safetensors, log.csv, config.yaml (data {card['data_hash']})")
+        console.print(f"Next: metaprior evaluate {parsed.out}")

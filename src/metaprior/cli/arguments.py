@@ -1,0 +1,160 @@
+"""Turn words of the command line into objects: a registered name chooses a class, whose signature gives the options."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from metaprior.errors import MetapriorError
+from metaprior.registry import Registry
+
+__all__ = ["Choice", "Parser"]
+
+
+class Choice:
+    """A class chosen by name, as in `--tasks omniglot --tasks.ways 20`.
+
+    Args:
+        key: the option, "tasks".
+        registry: of the names.
+        skip: constructor arguments that are not for the user to give.
+        shorthand: constructor arguments by the name after which a colon may give them, as in `images:FOLDER`.
+    """
+
+    def __init__(
+        self, key: str, registry: Registry[Any], skip: Sequence[str] = (), shorthand: dict[str, str] | None = None
+    ):
+        self.key = key
+        self.registry = registry
+        self.skip = set(skip)
+        self.shorthand = shorthand or {}
+
+
+class Parser:
+    """Options of one command: those of a function, those of chosen classes, and a file that may give any of them.
+
+    Args:
+        command: its name.
+        description: for the help.
+        choices: classes to be chosen by name.
+        required: keys of the choices that must be made.
+    """
+
+    def __init__(self, command: str, description: str, choices: Sequence[Choice] = (), required: Sequence[str] = ()):
+        self.command = command
+        self.choices = {choice.key: choice for choice in choices}
+        self.required = required
+        chosen = "".join(
+            f" --{choice.key} is one of {', '.join(choice.registry)}; --{choice.key} NAME --help shows its options."
+            for choice in choices
+        )
+        self.options = ArgumentParser(
+            prog=f"metaprior {command}", description=description + chosen, exit_on_error=False
+        )
+        self.options.add_argument("--config", type=str, help="a YAML file of options, as saved with every run")
+        self.names: dict[str, str] = {}
+
+    def parse(self, words: Sequence[str]) -> Namespace:
+        """Return the values of all options.
+
+        Raises:
+            MetapriorError: for an option that does not exist or a value of the wrong type.
+        """
+        words = list(words)
+        config = self._read_config(words)
+        for choice in self.choices.values():
+            self._choose(choice, words, config)
+        asked_for_help = "-h" in words or "--help" in words
+        missing = [key for key in self.required if key not in self.names]
+        if missing and not asked_for_help:
+            known = ", ".join(self.choices[missing[0]].registry)
+            raise MetapriorError(f"--{missing[0]}: expected a name; known: {known}")
+        try:
+            self.options.set_defaults(_flat(config))
+            return self.options.parse_args(words)
+        except (ArgumentError, KeyError) as error:
+            raise MetapriorError(f"{self.command}: {' '.join(str(error).split())}") from error
+
+    def build(self, parsed: Namespace, key: str) -> Any:
+        """Build the object that was chosen for `key`; None if none was."""
+        if key not in self.names:
+            return None
+        cls = self.choices[key].registry[self.names[key]]
+        return cls(**self.given(parsed, key))
+
+    def given(self, parsed: Namespace, key: str) -> dict[str, Any]:
+        """Return the constructor arguments that were given for `key`, or their defaults."""
+        return vars(parsed[key]) if key in self.names and parsed.get(key) is not None else {}
+
+    def resolved(self, parsed: Namespace) -> str:
+        """Return the values of all options as YAML, so that `--config` repeats the run."""
+        values = parsed.clone().as_dict()
+        values.pop("config", None)
+        for key, name in self.names.items():
+            values[key] = {"name": name, **(values.get(key) or {})}
+        return yaml.safe_dump(_plain(values), sort_keys=False)
+
+    def _read_config(self, words: list[str]) -> dict[str, Any]:
+        path = _pop(words, "--config")
+        if path is None:
+            return {}
+        try:
+            config = yaml.safe_load(Path(path).read_text())
+        except yaml.YAMLError as error:
+            raise MetapriorError(f"--config: {path} is not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(config, dict):
+            raise MetapriorError(f"--config: expected options and values in {path}, got {type(config).__name__}")
+        return config
+
+    def _choose(self, choice: Choice, words: list[str], config: dict[str, Any]) -> None:
+        settings = config.get(choice.key)
+        settings = {"name": settings} if isinstance(settings, str) else dict(settings or {})
+        chosen, known = _pop(words, f"--{choice.key}"), settings.pop("name", None)
+        if chosen is not None and chosen != known:
+            settings = {}
+        name = chosen or known
+        config.pop(choice.key, None)
+        if name is None:
+            return
+        name, _, argument = name.partition(":")
+        cls, implied = choice.registry.resolve(name)
+        if argument:
+            if name not in choice.shorthand:
+                raise MetapriorError(f"--{choice.key}: '{name}' takes nothing after a colon, got '{argument}'")
+            implied[choice.shorthand[name]] = argument
+        self.names[choice.key] = name
+        self.options.add_class_arguments(cls, choice.key, skip=choice.skip, instantiate=False, sub_configs=False)
+        self.options.set_defaults({f"{choice.key}.{key}": value for key, value in implied.items()})
+        config[choice.key] = settings
+
+
+def _pop(words: list[str], option: str) -> str | None:
+    """Take `--option VALUE` or `--option=VALUE` out of the words and return the value."""
+    for index, word in enumerate(words):
+        if word == option:
+            if index + 1 == len(words):
+                raise MetapriorError(f"{option}: expected a value")
+            value = words[index + 1]
+            del words[index : index + 2]
+            return value
+        if word.startswith(option + "="):
+            del words[index]
+            return word.split("=", 1)[1]
+    return None
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

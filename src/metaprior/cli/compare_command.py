@@ -1,0 +1,47 @@
+"""`metaprior compare`: several priors and the standing controls in one table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metaprior.cli.arguments import Parser
+from metaprior.cli.choices import TASKS, set_threads
+from metaprior.cli.display import console, progress_bar, table
+from metaprior.compare import compare
+from metaprior.errors import MetapriorError
+from metaprior.files import write_text
+from metaprior.report import columns, rows
+
+__all__ = ["run"]
+
+
+def run(words: Sequence[str]) -> None:
+    """Compare priors, show how it goes, and end with the table."""
+    parser = Parser("compare", "Acquire several priors and the controls for the same time.", (TASKS,), ("tasks",))
+    parser.options.add_argument("--priors", required=True, help="names with commas between them, as in maml,protonet")
+    parser.options.add_function_arguments(compare, skip={"source", "names", "shots", "report"}, fail_untyped=False)
+    parser.options.add_argument(
+        "--threads", type=int | None, default=None, help="CPU threads; torch's choice if absent"
+    )
+    parsed = parser.parse(words)
+    set_threads(parsed.threads)
+    source = parser.build(parsed, "tasks")
+    names = [name.strip() for name in parsed.priors.split(",") if name.strip()]
+    options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "priors", "shots", "tasks"}}
+    options["shots"] = _counts(parsed.shots)
+    if parsed.out is not None:
+        write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
+    with progress_bar("accuracy" if source.spec.kind == "classification" else "mse") as update:
+        comparison = compare(source, names, report=update, **options)
+    table(columns, rows(comparison))
+    console.print(comparison.verdict())
+    settings = comparison.settings
+    console.print(f"{settings['episodes']} test tasks, the same for all (hash {settings['test_hash']}).")
+    if parsed.out is not None:
+        console.print(f"{parsed.out}: report.html, curves.png, table.md, result.json")
+
+
+def _counts(text: str) -> list[int]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if bad := [word for word in words if not word.isdigit() or int(word) == 0]:
+        raise MetapriorError(f"--shots: expected positive numbers with commas between them, got '{bad[0]}'")
+    return [int(word) for word in words]

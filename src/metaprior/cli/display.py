@@ -1,0 +1,64 @@
+"""What the terminal shows while a command works, and the tables that it ends with."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from metaprior.acquire import Progress as Line
+
+__all__ = ["console", "progress_bar", "table"]
+
+console = Console()
+
+
+@contextlib.contextmanager
+def progress_bar(metric: str) -> Iterator[Callable[[str, Line | None], None]]:
+    """Show a bar for each prior: time left, loss, and the last validation score.
+
+    Args:
+        metric: "accuracy" or "mse".
+
+    Yields:
+        A function of a prior's name and its progress, None while it is being scored.
+    """
+    shown: dict[str, int] = {}
+    scores: dict[str, str] = {}
+    layout = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*layout, console=console) as bars:
+
+        def update(name: str, line: Line | None) -> None:
+            if name not in shown:
+                shown[name] = bars.add_task(name, total=1.0, note="")
+            if line is None:
+                bars.update(shown[name], completed=1.0, note=f"{scores.get(name, '')} scoring ...")
+                return
+            if line.validation is not None:
+                percent = metric == "accuracy"
+                scores[name] = (
+                    f"validation {100 * line.validation:.1f} %" if percent else f"validation {line.validation:.4g}"
+                )
+            note = f"step {line.step}  loss {line.loss:.4g}  {scores.get(name, '')}"
+            bars.update(shown[name], completed=line.fraction, note=note)
+
+        yield update
+        for name, task in shown.items():
+            bars.update(task, note=scores.get(name, ""))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table, numbers to the right."""
+    drawn = Table(title=title)
+    for index, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)

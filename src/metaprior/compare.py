@@ -1,0 +1,220 @@
+"""Many priors and the standing controls on one task source: the same time to acquire, the same test tasks, one table.
+
+Axis letters: T tasks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metaprior.acquire import Acquired, Progress, acquire
+from metaprior.checkpoint import versions
+from metaprior.errors import DataError, MetapriorError
+from metaprior.evaluate import Evaluation, check_fit, evaluate
+from metaprior.prior import Prior
+from metaprior.registry import describe, priors, sources
+from metaprior.tasks.source import TaskSource
+
+__all__ = ["CONTROLS", "Comparison", "Entry", "compare"]
+
+CONTROLS = ("scratch", "fine_tune", "frozen")
+"""What every comparison holds: no prior at all, and two ordinary uses of pooled pre-training."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a comparison.
+
+    Args:
+        name: of the prior.
+        control: whether it is one of the standing controls.
+        evaluation: its test score and cost.
+        log: its validation score over the seconds of acquisition.
+        acquire_seconds: what acquisition took, validation left out.
+        by_shots: its test score by the number of shots.
+    """
+
+    name: str
+    control: bool
+    evaluation: Evaluation
+    log: list[Progress] = field(default_factory=list)
+    acquire_seconds: float = 0.0
+    by_shots: dict[int, Evaluation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Args:
+        entries: best first.
+        settings: everything that is needed to run the comparison again.
+    """
+
+    entries: list[Entry]
+    settings: dict[str, Any]
+
+    @property
+    def best_control(self) -> Entry | None:
+        """The control with the best score, None if there was no control."""
+        return next((entry for entry in self.entries if entry.control), None)
+
+    def margin(self, entry: Entry) -> tuple[float, float] | None:
+        """Return by how much a prior is better than the best control, and the 95 % half-width of that.
+
+        Both were scored on the same tasks, so the difference is taken task by task.
+        """
+        control = self.best_control
+        if control is None or entry.control:
+            return None
+        difference = entry.evaluation.scores - control.evaluation.scores
+        if entry.evaluation.metric == "mse":
+            difference = -difference
+        return difference.mean().item(), 1.96 * difference.std().item() / len(difference) ** 0.5
+
+    def verdict(self) -> str:
+        """Return in one sentence which priors are better than the best control, beyond chance."""
+        control = self.best_control
+        if control is None:
+            return "No control was run, so nothing can be said of what acquisition is good for."
+        better, not_better = [], []
+        for entry in self.entries:
+            margin = self.margin(entry)
+            if margin is not None:
+                (better if margin[0] > margin[1] else not_better).append(entry.name)
+        sentence = f"Better than the best control ({control.name}), beyond the 95 % interval: {_listed(better)}."
+        return sentence + (f" Not better: {_listed(not_better)}." if not_better else "")
+
+    def result(self) -> dict[str, Any]:
+        """Return the comparison, single scores left out, ready for JSON."""
+        return {
+            "settings": self.settings,
+            "verdict": self.verdict(),
+            "rows": [
+                {
+                    "prior": entry.name,
+                    "control": entry.control,
+                    **entry.evaluation.row(),
+                    "margin_over_best_control": self.margin(entry),
+                    "acquire_seconds": entry.acquire_seconds,
+                    "by_shots": {shots: evaluation.row() for shots, evaluation in entry.by_shots.items()},
+                    "validation": [[line.seconds, line.validation] for line in entry.log],
+                }
+                for entry in self.entries
+            ],
+        }
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def compare(
+    source: TaskSource,
+    names: Sequence[str] | Mapping[str, Prior],
+    *,
+    budget: float = 60.0,
+    episodes: int = 600,
+    shots: Sequence[int] = (),
+    shots_episodes: int = 100,
+    controls: bool = True,
+    seed: int = 0,
+    out: str | Path | None = None,
+    report: Callable[[str, Progress | None], None] | None = None,
+) -> Comparison:
+    """Acquire several priors for the same time and score them, and the standing controls, on the same tasks.
+
+    Args:
+        source: of the tasks.
+        names: registered priors to build for the source, or priors by the name that the table should give them.
+        budget: seconds of acquisition for each.
+        episodes: how many test tasks.
+        shots: numbers of shots for the curve of score against shots; none for no curve.
+        shots_episodes: test tasks for each point of that curve.
+        controls: add the standing controls.
+        seed: of weights, training tasks and test tasks.
+        out: a folder for each prior's checkpoint and log, and for the tables and plots; None to write nothing.
+        report: called with the name of a prior and its progress; None where it is being scored.
+
+    Raises:
+        MetapriorError: if no prior is left to compare, or a prior that was built by the caller is not for such tasks.
+
+    Example:
+        >>> from metaprior.tasks import Sinusoid
+        >>> comparison = compare(Sinusoid(queries=10), ["maml"], budget=0.2, episodes=20, controls=False)
+        >>> [entry.name for entry in comparison.entries]
+        ['maml']
+    """
+    if out is not None:
+        from metaprior.report import check_plots
+
+        check_plots()
+    contestants = dict(names) if isinstance(names, Mapping) else {name: _built(name, source, seed) for name in names}
+    if controls:
+        contestants |= {name: _built(name, source, seed) for name in CONTROLS if name not in contestants}
+    if not contestants:
+        raise MetapriorError("priors: expected at least one; got none")
+    for prior in contestants.values():
+        check_fit(prior, source)
+    tests = source.test_set(episodes, seed)
+    few = {count: source.with_shots(count).test_set(shots_episodes, seed) for count in _possible(source, shots)}
+    entries = []
+    for name, prior in contestants.items():
+        acquired = Acquired(prior)
+        if prior.learns:
+            acquired = acquire(
+                prior,
+                source,
+                budget=budget,
+                seed=seed,
+                out=None if out is None else Path(out) / name,
+                report=None if report is None else (lambda line, name=name: report(name, line)),
+            )
+            if acquired.interrupted:
+                raise KeyboardInterrupt
+        if report is not None:
+            report(name, None)
+        seconds = acquired.log[-1].seconds if acquired.log else 0.0
+        evaluation = evaluate(prior, tests)
+        curve = {count: evaluate(prior, test) for count, test in few.items()}
+        entries.append(Entry(name, name in CONTROLS, evaluation, acquired.log, seconds, curve))
+    worst_last = -1 if source.spec.kind == "classification" else 1
+    entries.sort(key=lambda entry: worst_last * entry.evaluation.mean)
+    settings = {
+        "tasks": describe(source) if sources.name_of(type(source)) else type(source).__qualname__,
+        "data_hash": source.data_hash,
+        "test_hash": tests.hash,
+        "budget_seconds": budget,
+        "episodes": episodes,
+        "seed": seed,
+        "versions": versions(),
+    }
+    comparison = Comparison(entries, settings)
+    if out is not None:
+        from metaprior.report import write_report
+
+        write_report(comparison, Path(out))
+    return comparison
+
+
+def _built(name: str, source: TaskSource, seed: int) -> Prior:
+    cls, implied = priors.resolve(name)
+    if source.spec.kind not in cls.kinds:
+        raise MetapriorError(
+            f"priors: '{name}' is for {' and '.join(sorted(cls.kinds))} tasks; "
+            f"{type(source).__name__} has {source.spec.kind} tasks"
+        )
+    return cls.for_tasks(source.spec, seed=seed, **implied)
+
+
+def _possible(source: TaskSource, shots: Sequence[int]) -> list[int]:
+    """Leave out the numbers of shots that some class has too few images for."""
+    possible = []
+    for count in shots:
+        try:
+            source.with_shots(count).test_set(1)
+        except DataError:
+            continue
+        possible.append(count)
+    return possible
