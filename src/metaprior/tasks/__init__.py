@@ -1,21 +1,31 @@
 """What a task is, and where tasks come from."""
 
+from metaprior.tasks.cifarfs import CIFARFS
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.images import Images
+from metaprior.tasks.glyphs import Glyphs
+from metaprior.tasks.linear import Linear
 from metaprior.tasks.omniglot import Omniglot
 from metaprior.tasks.scores import restrict, task_losses, task_scores
 from metaprior.tasks.sinusoid import Sinusoid
 from metaprior.tasks.source import ClassPool, ClassSource, Split, TaskSource, TestSet
 from metaprior.tasks.stream import Stream
+from metaprior.tasks.table import Table
 
 __all__ = [
+    "CIFARFS",
     "ClassPool",
     "ClassSource",
     "Episode",
     "Examples",
+    "Images",
+    "Glyphs",
+    "Linear",
     "Omniglot",
     "Sinusoid",
     "Split",
     "Stream",
+    "Table",
     "TaskSource",
     "TaskSpec",
     "TestSet",
