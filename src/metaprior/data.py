@@ -1,4 +1,4 @@
-"""Where the real data sets come from, where they lie on this machine, and how to get them.
+"""Where the data sets come from, where they lie on this machine, and how to get them.
 
 A file is looked for in `$METAPRIOR_DATA/<set>/`, then in the cache; nothing is downloaded unless `get` is called.
 What is computed from data (resized or rendered images) is kept in the cache.
@@ -7,7 +7,7 @@ What is computed from data (resized or rendered images) is kept in the cache.
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -17,7 +17,7 @@ from torch import Tensor
 from metaprior.errors import DataError, UnknownNameError, missing
 from metaprior.files import write_tensors
 
-__all__ = ["DATASETS", "DataFile", "DataSet", "cache_folder", "cached", "find", "get"]
+__all__ = ["DATASETS", "DataFile", "DataSet", "Listing", "cache_folder", "cached", "find", "get", "listing", "need"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,14 @@ class DataFile:
     Args:
         url: where from.
         sha256: of its content.
+        whole: names of other files that hold all of it and are read in its place.
+        part: names of other files that hold a part of it and are read for want of the whole.
     """
 
     url: str
     sha256: str
+    whole: tuple[str, ...] = ()
+    part: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,23 +44,55 @@ class DataSet:
     Args:
         description: what it holds.
         licence: as its authors state it.
-        files: by the name that each has on disk.
+        files: by the name that each has on disk; none for what is computed from installed packages.
     """
 
     description: str
     licence: str
-    files: Mapping[str, DataFile]
+    files: Mapping[str, DataFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A data set as it stands on this machine.
+
+    Args:
+        name: of the data set.
+        description: what it holds.
+        licence: as its authors state it.
+        complete: whether all of it is here, or needs no download.
+        paths: the files that are here.
+    """
+
+    name: str
+    description: str
+    licence: str
+    complete: bool
+    paths: tuple[Path, ...]
 
 
 _OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
 
+# The sums are those of tensorflow/datasets (url_checksums), which agree with torchvision's for Omniglot.
 DATASETS: Mapping[str, DataSet] = {
+    "glyphs": DataSet(
+        "letters, numbers and symbols rendered from the fonts that ship with matplotlib; nothing to download",
+        "fonts: Bitstream Vera and Arev licence; DejaVu changes in the public domain",
+    ),
     "omniglot": DataSet(
         "1,623 handwritten characters of 50 alphabets, 20 drawings each (Lake et al. 2015)",
         "MIT",
         {
-            "images_background.zip": DataFile(_OMNIGLOT + "images_background.zip", "OMNIGLOT_BACKGROUND_SHA"),
-            "images_evaluation.zip": DataFile(_OMNIGLOT + "images_evaluation.zip", "OMNIGLOT_EVALUATION_SHA"),
+            "images_background.zip": DataFile(
+                _OMNIGLOT + "images_background.zip",
+                "ad41ab679c8b5d90b271ef46be6987cc81211774a695c29dcc5367b2b26ee640",
+                whole=("images_background.npz",),
+            ),
+            "images_evaluation.zip": DataFile(
+                _OMNIGLOT + "images_evaluation.zip",
+                "1f61a8f3366785b057fc117d9228e78a16e3d976c8953b2a10fcc74cf0609cee",
+                whole=("images_evaluation.npz",),
+            ),
         },
     ),
     "cifar100": DataSet(
@@ -64,12 +100,14 @@ DATASETS: Mapping[str, DataSet] = {
         "none stated; cite Krizhevsky 2009",
         {
             "cifar-100-binary.tar.gz": DataFile(
-                "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz", "CIFAR_SHA"
+                "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+                part=("cifar100_test_png.zip",),
             ),
         },
     ),
 }
-"""Every data set that can be downloaded, by name."""
+"""Every data set that is downloaded or computed, by name."""
 
 
 def cache_folder() -> Path:
@@ -111,8 +149,33 @@ def need(dataset: str, *names: str) -> Path:
     return path
 
 
+def listing() -> tuple[Listing, ...]:
+    """Return every data set, its licence, whether it is on this machine and where.
+
+    Example:
+        >>> [entry.name for entry in listing() if entry.complete and not entry.paths]
+        ['glyphs']
+    """
+    entries = []
+    for name, dataset in DATASETS.items():
+        whole = [find(name, file_name, *file.whole) for file_name, file in dataset.files.items()]
+        paths = [
+            path if path is not None else find(name, *file.part)
+            for path, file in zip(whole, dataset.files.values(), strict=True)
+        ]
+        found = tuple(path for path in paths if path is not None)
+        entries.append(Listing(name, dataset.description, dataset.licence, None not in whole, found))
+    return tuple(entries)
+
+
 def get(dataset: str) -> list[Path]:
     """Download the files of a data set that are not on this machine yet, and check their SHA-256.
+
+    Args:
+        dataset: its name; one that is computed rather than downloaded has no files.
+
+    Returns:
+        Where the files are.
 
     Raises:
         UnknownNameError: if the data set is not known.
