@@ -2,8 +2,8 @@
 
 from metaprior.tasks.cifarfs import CIFARFS
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
-from metaprior.tasks.images import Images
 from metaprior.tasks.glyphs import Glyphs
+from metaprior.tasks.images import Images
 from metaprior.tasks.linear import Linear
 from metaprior.tasks.omniglot import Omniglot
 from metaprior.tasks.scores import restrict, task_losses, task_scores
@@ -18,8 +18,8 @@ __all__ = [
     "ClassSource",
     "Episode",
     "Examples",
-    "Images",
     "Glyphs",
+    "Images",
     "Linear",
     "Omniglot",
     "Sinusoid",
