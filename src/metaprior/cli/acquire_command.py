@@ -6,7 +6,7 @@ from pathlib import Path
 from metaprior.acquire import acquire
 from metaprior.checkpoint import read_card
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import NET, PRIOR, TASKS, set_threads, to_device
+from metaprior.cli.choices import NET, PRIOR, TASKS, to_device
 from metaprior.cli.display import console, progress_bar
 from metaprior.files import write_text
 from metaprior.nets import net_for
@@ -21,11 +21,7 @@ def run(words: Sequence[str]) -> None:
     )
     parser.options.add_function_arguments(acquire, skip={"prior", "source", "report", "facts"}, fail_untyped=False)
     parser.options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
-    parser.options.add_argument(
-        "--threads", type=int | None, default=None, help="CPU threads; torch's choice if absent"
-    )
     parsed = parser.parse(words)
-    set_threads(parsed.threads)
     source = parser.build(parsed, "tasks")
     cls = PRIOR.registry[parser.names["prior"]]
     net = None

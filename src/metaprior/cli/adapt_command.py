@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import set_threads
 from metaprior.cli.display import console
 
 __all__ = ["run"]
@@ -16,11 +15,7 @@ def run(words: Sequence[str]) -> None:
     parser = Parser("adapt", "Adapt a prior to labelled examples and predict others.")
     parser.options.add_argument("run", help="a run folder, a checkpoint file, or zoo:NAME")
     parser.options.add_function_arguments(adapt, skip={"prior"}, fail_untyped=False)
-    parser.options.add_argument(
-        "--threads", type=int | None, default=None, help="CPU threads; torch's choice if absent"
-    )
     parsed = parser.parse(words)
-    set_threads(parsed.threads)
     options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "run"}}
     result = adapt(parsed.run, **options)
     console.print(result.summary())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
@@ -54,6 +55,9 @@ class Parser:
             prog=f"metaprior {command}", description=description + chosen, exit_on_error=False
         )
         self.options.add_argument("--config", type=str, help="a YAML file of options, as saved with every run")
+        self.options.add_argument(
+            "--threads", type=int | None, default=None, help="CPU threads; None for torch's choice"
+        )
         self.names: dict[str, str] = {}
 
     def parse(self, words: Sequence[str]) -> Namespace:
@@ -73,9 +77,14 @@ class Parser:
             raise MetapriorError(f"--{missing[0]}: expected a name; known: {known}")
         try:
             self.options.set_defaults(_flat(config))
-            return self.options.parse_args(words)
+            parsed = self.options.parse_args(words)
         except (ArgumentError, KeyError) as error:
             raise MetapriorError(f"{self.command}: {' '.join(str(error).split())}") from error
+        if parsed.threads is not None:
+            if parsed.threads < 1:
+                raise MetapriorError(f"--threads: expected at least 1, got {parsed.threads}")
+            torch.set_num_threads(parsed.threads)
+        return parsed
 
     def build(self, parsed: Namespace, key: str) -> Any:
         """Build the object that was chosen for `key`; None if none was."""

@@ -6,19 +6,11 @@ from metaprior.cli.arguments import Choice
 from metaprior.errors import MetapriorError
 from metaprior.registry import nets, priors, sources
 
-__all__ = ["NET", "PRIOR", "TASKS", "set_threads", "to_device"]
+__all__ = ["NET", "PRIOR", "TASKS", "to_device"]
 
 PRIOR = Choice("prior", priors, skip=("net", "outputs", "pool"))
 TASKS = Choice("tasks", sources, shorthand={"images": "folder", "table": "file"})
 NET = Choice("net", nets, skip=("channels", "size", "inputs", "outputs", "seed"))
-
-
-def set_threads(threads: int | None) -> None:
-    """Use so many CPU threads; None leaves torch's choice."""
-    if threads is not None:
-        if threads < 1:
-            raise MetapriorError(f"--threads: expected at least 1, got {threads}")
-        torch.set_num_threads(threads)
 
 
 def to_device(module: torch.nn.Module, device: str) -> torch.nn.Module:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import TASKS, set_threads
+from metaprior.cli.choices import TASKS
 from metaprior.cli.display import console, progress_bar, table
 from metaprior.compare import compare
 from metaprior.errors import MetapriorError
@@ -19,11 +19,8 @@ def run(words: Sequence[str]) -> None:
     parser = Parser("compare", "Acquire several priors and the controls for the same time.", (TASKS,), ("tasks",))
     parser.options.add_argument("--priors", required=True, help="names with commas between them, as in maml,protonet")
     parser.options.add_function_arguments(compare, skip={"source", "names", "shots", "report"}, fail_untyped=False)
-    parser.options.add_argument(
-        "--threads", type=int | None, default=None, help="CPU threads; torch's choice if absent"
-    )
+    parser.options.add_argument("--shots", type=str, default="", help="shots for a curve of scores, as in 1,5,10")
     parsed = parser.parse(words)
-    set_threads(parsed.threads)
     source = parser.build(parsed, "tasks")
     names = [name.strip() for name in parsed.priors.split(",") if name.strip()]
     options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "priors", "shots", "tasks"}}

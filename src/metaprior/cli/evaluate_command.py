@@ -6,7 +6,7 @@ from pathlib import Path
 
 from metaprior.checkpoint import load, read_card
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import TASKS, set_threads, to_device
+from metaprior.cli.choices import TASKS, to_device
 from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError
 from metaprior.evaluate import evaluate
@@ -28,9 +28,7 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--test_steps", type=int | None, default=None, help="inner steps of a gradient-based prior")
     options.add_argument("--out", type=str | None, default=None, help="a JSON file for the result")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
-    options.add_argument("--threads", type=int | None, default=None, help="CPU threads; torch's choice if absent")
     parsed = parser.parse(words)
-    set_threads(parsed.threads)
     prior = to_device(load(parsed.run), parsed.device)
     for name in ("transductive", "test_steps"):
         if parsed[name] is not None:
