@@ -1,0 +1,54 @@
+"""Every registered prior keeps the contract, on every kind of task that it serves; a new one appears here by itself."""
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+
+import metaprior  # noqa: F401  (registers the priors)
+from metaprior.nets import net_for
+from metaprior.prior import Prior
+from metaprior.registry import priors
+from metaprior.tasks import TaskSpec
+from metaprior.testing import ToyTasks, conformance_checks
+
+SOURCES = {
+    "mlp": {
+        "classification": ToyTasks("classification", (4,), outputs=3),
+        "regression": ToyTasks("regression", (4,), outputs=2, shots=5, queries=4),
+    },
+    "conv4": {
+        "classification": ToyTasks("classification", (1, 16, 16), outputs=2, pool=4),
+        "regression": ToyTasks("regression", (1, 16, 16), outputs=2, shots=4, queries=3),
+    },
+}
+SIZES = {"mlp": {"hidden": (8,)}, "conv4": {"width": 4}}
+CHECKS = dict(conformance_checks())
+LONG = {("maml", "classification"), ("protonet", "classification")}
+STEPS = {"mlp": {"steps": 3, "inner_steps": 2}, "conv4": {"steps": 2, "inner_steps": 1}}
+
+
+def builder(name: str, net: str) -> Callable[[TaskSpec], Prior]:
+    cls, implied = priors.resolve(name)
+    few = {key: value for key, value in STEPS[net].items() if key in inspect.signature(cls).parameters}
+
+    def build(spec: TaskSpec) -> Prior:
+        return cls.for_tasks(spec, net_for(net, spec, cls.headless, **SIZES[net]), **(few | implied))
+
+    return build
+
+
+CASES = [
+    pytest.param(name, net, kind, id=f"{name}-{net}-{kind}")
+    for name in priors
+    for net in SOURCES
+    for kind in sorted(priors[name].kinds)
+]
+
+
+@pytest.mark.parametrize(("name", "net", "kind"), CASES)
+@pytest.mark.parametrize("check", list(CHECKS))
+def test_contract(name: str, net: str, kind: str, check: str) -> None:
+    if check == "memory" and net == "conv4" and (name, kind) not in LONG:
+        pytest.skip("what a method keeps does not depend on its network, and 200 convolutional episodes take long")
+    CHECKS[check](builder(name, net), SOURCES[net][kind])
