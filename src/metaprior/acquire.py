@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -225,7 +225,7 @@ def acquire(
 
 
 def _outer_step(
-    prior: Prior, episode: Any, optimiser: torch.optim.Optimizer, parameters: list[Tensor], clip: float | None
+    prior: Prior, episode: Any, optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], clip: float | None
 ) -> float:
     """Take one step on the mean loss of the tasks, a chunk of them in memory at a time; return that loss."""
     optimiser.zero_grad()

@@ -3,6 +3,7 @@
 Axis letters: T tasks.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,8 @@ class Comparison:
         control = self.best_control
         if control is None:
             return "No control was run, so nothing can be said of what acquisition is good for."
-        better, not_better = [], []
+        better: list[str] = []
+        not_better: list[str] = []
         for entry in self.entries:
             margin = self.margin(entry)
             if margin is not None:
@@ -169,7 +171,7 @@ def compare(
                 budget=budget,
                 seed=seed,
                 out=None if out is None else Path(out) / name,
-                report=None if report is None else (lambda line, name=name: report(name, line)),
+                report=None if report is None else functools.partial(report, name),
             )
             if acquired.interrupted:
                 raise KeyboardInterrupt

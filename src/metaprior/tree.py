@@ -81,7 +81,7 @@ def fingerprint(*trees: Tree) -> str:
     digest = hashlib.sha256()
     for leaf in tensors(trees):
         digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
-        digest.update(memoryview(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+        digest.update(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 

@@ -9,15 +9,16 @@ __all__ = ["run"]
 
 
 def run(words: Sequence[str]) -> None:
-    """Adapt a prior to a user's support set and write predictions for the queries."""
+    """Adapt a prior to a user's support set and write predictions for the queries, or print them."""
     from metaprior.adapt import adapt
 
     parser = Parser("adapt", "Adapt a prior to labelled examples and predict others.")
     parser.options.add_argument("run", help="a run folder, a checkpoint file, or zoo:NAME")
-    parser.options.add_function_arguments(adapt, skip={"prior"}, fail_untyped=False)
+    parser.options.add_function_arguments(adapt, skip={"prior", "inputs", "net"}, fail_untyped=False)
     parsed = parser.parse(words)
     options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "run"}}
-    result = adapt(parsed.run, **options)
-    console.print(result.summary())
-    if parsed.out is not None:
-        console.print(f"{parsed.out}: one row for each query, in the order given")
+    predictions = adapt(parsed.run, **options)
+    if parsed.out is None:
+        print(predictions.to_csv(), end="")
+    else:
+        console.print(f"{parsed.out}: {len(predictions)} predictions, in the order of the queries")

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from metaprior.acquire import Progress as Line
@@ -24,7 +24,7 @@ def progress_bar(metric: str) -> Iterator[Callable[[str, Line | None], None]]:
     Yields:
         A function of a prior's name and its progress, None while it is being scored.
     """
-    shown: dict[str, int] = {}
+    shown: dict[str, TaskID] = {}
     scores: dict[str, str] = {}
     layout = (
         TextColumn("{task.description}"),

@@ -28,15 +28,16 @@ class _Pooled(Prior):
 
     def __init__(self, net: nn.Module, outputs: int, pool: int | None, steps: int, learning_rate: float):
         super().__init__()
-        if not isinstance(getattr(net, "features", None), int):
+        features = getattr(net, "features", None)
+        if not isinstance(features, int):
             raise MetapriorError("net: expected a network with an attribute `features`, the width F of its output")
         self.net = net
         self.outputs = outputs
         self.pool = pool
         self.steps = steps
         self.learning_rate = learning_rate
-        self.head = uninitialised(nn.Linear, net.features, outputs if pool is None else pool)
-        self.task_head = uninitialised(nn.Linear, net.features, outputs)
+        self.head = uninitialised(nn.Linear, features, outputs if pool is None else pool)
+        self.task_head = uninitialised(nn.Linear, features, outputs)
         initialise(nn.ModuleDict({"head": self.head}), seed=0)
         for parameter in self.task_head.parameters():
             nn.init.zeros_(parameter.requires_grad_(False))

@@ -3,6 +3,8 @@
 Axis letters: T tasks, N support.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -45,7 +47,7 @@ def tune(
     """
     # Adam treats every number on its own, so that training all tasks side by side trains each as if it were alone.
     tuned = {name: weight.detach().clone(memory_format=torch.preserve_format) for name, weight in weights.items()}
-    mode = "running" if running else None
+    mode: Literal["running"] | None = "running" if running else None
     with torch.enable_grad():
         for weight in tuned.values():
             weight.requires_grad_()

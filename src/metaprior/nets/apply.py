@@ -84,15 +84,18 @@ def apply_per_task(
     """
 
     running = statistics == "running"
+    given = None if statistics == "running" else statistics
 
-    def run(weights: dict[str, Tensor], x: Tree, statistics: Statistics | None, mask: Tensor | None):
+    def run(
+        weights: dict[str, Tensor], x: Tree, statistics: Statistics | None, mask: Tensor | None
+    ) -> tuple[Tensor, Statistics]:
         if running:
             return functional_call(net, weights, (x,)), ()
         with task_statistics(statistics, mask) as seen:
             return functional_call(net, weights, (x,)), tuple(seen)
 
     x = _suited(net, x)
-    arguments = (weights, x, None if running else statistics, mask)
+    arguments = (weights, x, given, mask)
     if tensors(x)[0].shape[0] == 1:
         # One task needs no vmap, under which convolutions are slower and take several times the memory.
         result = run(*map_tensors(lambda leaf: leaf[0], arguments))

@@ -15,7 +15,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def uninitialised(layer: Callable[..., Module], *args: int, **kwargs: object) -> Module:
     """Build a layer of torch without drawing its initial weights; `initialise` must follow."""
-    return nn.utils.skip_init(layer, *args, **kwargs)  # type: ignore[arg-type]
+    return nn.utils.skip_init(layer, *args, **kwargs)
 
 
 def initialise(net: nn.Module, seed: int) -> None:

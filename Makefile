@@ -1,0 +1,42 @@
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: compare test slow lint types docs clean
+
+## the main job: acquire three priors and the controls on the embedded glyphs, and compare them on unseen alphabets
+compare: $(VENV)/user
+	$(VENV)/bin/metaprior compare --tasks glyphs --priors maml,protonet,ridge \
+		--budget 20 --episodes 100 --shots 1,5 --shots_episodes 30 --out runs/compare
+
+## the tests
+test: $(VENV)/developer
+	$(VENV)/bin/python -m pytest -q
+
+## the tests that take longer than a minute each
+slow: $(VENV)/developer
+	$(VENV)/bin/python -m pytest -q -m slow
+
+lint: $(VENV)/developer
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/developer
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/developer
+	$(VENV)/bin/mkdocs build --strict --quiet
+
+clean:
+	rm -rf $(VENV) site build
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/user: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[vision]'
+	touch $@
+
+$(VENV)/developer: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[dev]'
+	touch $@
