@@ -17,7 +17,19 @@ from torch import Tensor
 from metaprior.errors import DataError, UnknownNameError, missing
 from metaprior.files import write_tensors
 
-__all__ = ["DATASETS", "DataFile", "DataSet", "Listing", "cache_folder", "cached", "find", "get", "listing", "need"]
+__all__ = [
+    "DATASETS",
+    "DataFile",
+    "DataSet",
+    "Listing",
+    "cache_folder",
+    "cached",
+    "find",
+    "get",
+    "listing",
+    "need",
+    "paths",
+]
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,12 @@ class Listing:
     complete: bool
     paths: tuple[Path, ...]
 
+    def __str__(self) -> str:
+        state = "here" if self.complete else "a part is here" if self.paths else "not here"
+        hint = "" if self.complete else f", get it by 'metaprior data get {self.name}'"
+        lines = (f"{self.name}: {state}{hint}", self.description, f"licence: {self.licence}", *map(str, self.paths))
+        return "\n    ".join(lines)
+
 
 _OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
 
@@ -77,7 +95,7 @@ _OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
 DATASETS: Mapping[str, DataSet] = {
     "glyphs": DataSet(
         "letters, numbers and symbols rendered from the fonts that ship with matplotlib; nothing to download",
-        "fonts: Bitstream Vera and Arev licence; DejaVu changes in the public domain",
+        "that of the fonts (Bitstream Vera and Arev; DejaVu changes are in the public domain)",
     ),
     "omniglot": DataSet(
         "1,623 handwritten characters of 50 alphabets, 20 drawings each (Lake et al. 2015)",
@@ -166,6 +184,24 @@ def listing() -> tuple[Listing, ...]:
         found = tuple(path for path in paths if path is not None)
         entries.append(Listing(name, dataset.description, dataset.licence, None not in whole, found))
     return tuple(entries)
+
+
+def paths(dataset: str) -> tuple[Path, ...]:
+    """Return the files of a data set that are on this machine.
+
+    Raises:
+        UnknownNameError: if the data set is not known.
+        DataError: if none is there; it names the command that gets them.
+    """
+    if dataset not in DATASETS:
+        raise UnknownNameError("data set", dataset, DATASETS)
+    files = DATASETS[dataset].files
+    if not files:
+        raise DataError(f"{dataset}: has no files; it is computed from installed packages when it is first used")
+    found = next(entry.paths for entry in listing() if entry.name == dataset)
+    if not found:
+        need(dataset, *files)
+    return found
 
 
 def get(dataset: str) -> list[Path]:
