@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["check_plots", "columns", "draw_curves", "markdown", "page", "rows", "write_report"]
 
-columns = ("prior", "test score", "over best control", "transductive", "parameters", "state", "acquire", "adapt")
+columns = ("prior", "test score", "margin", "transd.", "params", "state", "acquire", "adapt")
 """The columns of the table."""
 
 _HELP = {
+    "prior": "† marks a control",
     "test score": "mean over the test tasks and its 95 % interval: accuracy, or mean squared error for regression",
-    "over best control": "how much better than the best control, task by task, with its 95 % interval",
-    "transductive": "whether predictions could depend on the other queries of a task",
-    "parameters": "numbers carried from task to task",
+    "margin": "how much better than the best control, task by task, with its 95 % interval",
+    "transd.": "transductive: whether predictions could depend on the other queries of a task",
+    "params": "numbers carried from task to task",
     "state": "size of the belief about one task",
     "acquire": "seconds of acquisition on this machine",
     "adapt": "time to adapt to one task and predict its queries",
@@ -46,7 +47,7 @@ def _row(comparison: "Comparison", entry: "Entry") -> tuple[str, ...]:
     evaluation, margin = entry.evaluation, comparison.margin(entry)
     percent = 100 if evaluation.metric == "accuracy" else 1
     return (
-        entry.name + (" (control)" if entry.control else ""),
+        entry.name + ("†" if entry.control else ""),
         str(evaluation),
         "" if margin is None else f"{percent * margin[0]:+.3g} ± {percent * margin[1]:.2g}",
         "yes" if evaluation.transductive else "no",

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -55,10 +56,11 @@ def progress_bar(metric: str) -> Iterator[Callable[[str, Line | None], None]]:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table, numbers to the right."""
-    drawn = Table(title=title)
+    """Print a table: numbers to the right, words to the left."""
+    drawn = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for index, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if index == 0 else "right")
+        numbers = all(row[index][:1] in "+-0123456789" for row in rows)
+        drawn.add_column(column, justify="right" if numbers and index else "left")
     for row in rows:
         drawn.add_row(*row)
     console.print(drawn)
