@@ -223,17 +223,17 @@ def get(dataset: str) -> list[Path]:
         import pooch
     except ImportError as error:
         raise missing("pooch", "vision", "downloading data") from error
-    paths = []
+    places = []
     for name, file in DATASETS[dataset].files.items():
-        path = find(dataset, name)
+        path = find(dataset, name, *file.whole)
         if path is None:
             try:
                 folder = cache_folder() / dataset
                 path = Path(pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=name, path=folder))
             except (OSError, ValueError) as error:
                 raise DataError(f"{dataset}: downloading {file.url} failed: {error}") from error
-        paths.append(path)
-    return paths
+        places.append(path)
+    return places
 
 
 def cached(name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
