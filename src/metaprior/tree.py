@@ -98,13 +98,17 @@ def pack(tree: Tree, name: str = "state") -> tuple[dict[str, Tensor], Any]:
     if isinstance(tree, Tensor):
         return {name: tree.detach().cpu().contiguous()}, name
     if isinstance(tree, dict):
+        if not all(isinstance(key, str) for key in tree):
+            raise TypeError(f"state: {name} has the keys {list(tree)}; expected tensors in dicts with strings for keys")
         fields, kind = tree, "dict"
     elif isinstance(tree, tuple):
         keys = getattr(tree, "_fields", None) or [str(index) for index in range(len(tree))]
         fields, kind = dict(zip(keys, tree, strict=True)), type(tree).__name__
     else:
         raise TypeError(f"state: {name} is a {type(tree).__name__}; expected tensors in dicts, tuples or named tuples")
-    packed = {key: pack(value, f"{name}.{key}") for key, value in fields.items()}
+    # Dots inside keys are escaped, so that the parts of {"a.b": x, "a": {"b": y}} have two names.
+    escape = str.maketrans({".": "\\.", "\\": "\\\\"})
+    packed = {key: pack(value, f"{name}.{key.translate(escape)}") for key, value in fields.items()}
     named = {full: tensor for part, _ in packed.values() for full, tensor in part.items()}
     return named, {"kind": kind, "fields": {key: structure for key, (_, structure) in packed.items()}}
 
