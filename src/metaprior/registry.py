@@ -101,12 +101,19 @@ sources: Registry[Any] = Registry("source")
 def arguments(instance: Any) -> dict[str, Any]:
     """Return the constructor arguments of an object that stores each under its own name, as every class here does.
 
+    Raises:
+        MetapriorError: if it does not.
+
     Example:
         >>> from metaprior.nets import MLP
         >>> arguments(MLP(inputs=1, outputs=1))["hidden"]
         (40, 40)
     """
     names = [name for name in inspect.signature(type(instance).__init__).parameters if name != "self"]
+    if lost := [name for name in names if not hasattr(instance, name)]:
+        raise MetapriorError(
+            f"{type(instance).__qualname__}: expected its constructor's argument '{lost[0]}' stored as self.{lost[0]}"
+        )
     return {name: getattr(instance, name) for name in names}
 
 
@@ -162,4 +169,6 @@ def build(description: dict[str, Any]) -> Any:
 def _built(value: Any) -> Any:
     if isinstance(value, dict) and "arguments" in value:
         return build(value)
+    if isinstance(value, dict):
+        return {key: _built(item) for key, item in value.items()}
     return tuple(_built(item) for item in value) if isinstance(value, list) else value
