@@ -50,8 +50,8 @@ class Examples(_Value):
 
     Args:
         x: inputs, `(T, N, *x)`; any tree of tensors with those leading axes.
-        y: class ids `(T, N)` of an integer dtype, or targets `(T, N, D)` of a floating dtype, or None for unlabelled
-            examples.
+        y: class ids `(T, N)` of any integer dtype, kept as int64, or targets `(T, N, D)` of a floating dtype, or None
+            for unlabelled examples.
         mask: `(T, N)`, True where an example is real and False where it is padding; None where all are real.
 
     Raises:
@@ -80,8 +80,15 @@ class Examples(_Value):
                 )
         if self.y is not None and self.y.is_floating_point() and self.y.ndim != 3:
             raise ShapeError(f"y: expected targets of shape (T, N, D), got {tuple(self.y.shape)}")
-        if self.y is not None and not self.y.is_floating_point() and self.y.ndim != 2:
-            raise ShapeError(f"y: expected class ids of shape (T, N), got {tuple(self.y.shape)}")
+        if self.y is not None and not self.y.is_floating_point():
+            if self.y.ndim != 2:
+                raise ShapeError(f"y: expected class ids of shape (T, N), got {tuple(self.y.shape)}")
+            # One type for all class ids, since torch's losses and gathers take no other.
+            object.__setattr__(self, "y", self.y.to(torch.int64))
+        if self.mask is not None and (self.mask.ndim != 2 or self.mask.dtype != torch.bool):
+            raise ShapeError(
+                f"mask: expected booleans of shape (T, N), got {self.mask.dtype} of shape {tuple(self.mask.shape)}"
+            )
 
     @property
     def tasks(self) -> int:

@@ -42,7 +42,7 @@ def task_losses(prediction: Tensor, examples: Examples, ways: Tensor | None = No
         `(T,)`.
 
     Raises:
-        ShapeError: if prediction and targets disagree.
+        ShapeError: if prediction and targets disagree, or a class id has no logit.
 
     Example:
         >>> examples = Examples(torch.zeros(2, 3, 1), torch.ones(2, 3, 1))
@@ -54,14 +54,21 @@ def task_losses(prediction: Tensor, examples: Examples, ways: Tensor | None = No
         losses = (prediction - target).square().mean(-1)
     else:
         logits = restrict(prediction, ways)
-        losses = functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
+        if examples.mask is not None:
+            target = target.masked_fill(~examples.mask, 0)
+        try:
+            losses = functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
+        except IndexError as error:
+            outside = next(id for id in target.flatten().tolist() if not 0 <= id < logits.shape[-1])
+            raise ShapeError(f"y: expected class ids from 0 to {logits.shape[-1] - 1}, got {outside}") from error
+        losses = losses.view(target.shape)
     return _mean(losses, examples)
 
 
 def task_scores(prediction: Tensor, examples: Examples, ways: Tensor | None = None) -> Tensor:
     """Return the score of each task: accuracy for class ids, mean squared error for real targets.
 
-    Takes and raises what `task_losses` does.
+    Takes what `task_losses` does; a class without a logit is never predicted.
 
     Example:
         >>> examples = Examples(torch.zeros(1, 2, 1), torch.tensor([[0, 1]]))

@@ -23,7 +23,7 @@ class Stream(_Value):
         shifts: `(T, S)`, True where the context changes, or None where that is not known.
 
     Raises:
-        ShapeError: if the examples carry no labels or `delay` is not positive.
+        ShapeError: if the examples carry no labels, `delay` is not positive, or `shifts` is of another shape.
 
     Example:
         >>> import torch
@@ -40,6 +40,9 @@ class Stream(_Value):
             raise ShapeError("examples: expected labelled examples, got y = None")
         if self.delay < 1:
             raise ShapeError(f"delay: expected at least 1 step, got {self.delay}")
+        if self.shifts is not None and tuple(self.shifts.shape) != (self.tasks, self.steps):
+            expected = f"(T, S) = ({self.tasks}, {self.steps})"
+            raise ShapeError(f"shifts: expected shape {expected}, got {tuple(self.shifts.shape)}")
 
     @property
     def tasks(self) -> int:
