@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from metaprior.errors import CheckpointError, UnknownNameError
+from metaprior.errors import CheckpointError, MetapriorError, UnknownNameError
 from metaprior.files import write_tensors
 from metaprior.prior import Prior
 from metaprior.registry import build, describe
@@ -82,6 +82,8 @@ def load(path: str | Path, net: nn.Module | None = None, device: str | torch.dev
     description = {key: card[key] for key in ("prior", "arguments") if key in card}
     if len(description) != 2:
         raise CheckpointError(f"{path}: expected a prior, found a checkpoint of {sorted(card)}")
+    if not isinstance(card["prior"], str) or not isinstance(card["arguments"], Mapping):
+        raise CheckpointError(f"{path}: its card is damaged")
     foreign = description["arguments"].get("net")
     if isinstance(foreign, Mapping) and "foreign" in foreign:
         if net is None:
@@ -92,8 +94,11 @@ def load(path: str | Path, net: nn.Module | None = None, device: str | torch.dev
         description["arguments"] = {**description["arguments"], "net": net}
     try:
         prior = build(description)
+        precisions = {value.dtype for value in named.values() if value.is_floating_point()}
+        if len(precisions) == 1:
+            prior.to(precisions.pop())
         prior.load_state_dict(named)
-    except (UnknownNameError, TypeError, RuntimeError) as error:
+    except (MetapriorError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: does not fit this version of the library: {error}") from error
     return prior.to(device).eval()
 
@@ -133,8 +138,13 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
     if "state" not in card:
         raise CheckpointError(f"{path}: expected a state, found a checkpoint of {sorted(card)}")
     start = prior.start(1)
-    state = unpack(named, card["state"], _named_tuples(start))
-    device = tensors(start)[0].device
+    try:
+        state = unpack(named, card["state"], _named_tuples(start))
+    except UnknownNameError as error:
+        raise CheckpointError(f"{path}: holds no belief of a {type(prior).__name__}: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: is damaged ({error!r})") from error
+    device = next((leaf.device for leaf in tensors(start)), torch.device("cpu"))
     return map_tensors(lambda leaf: leaf.to(device), state)
 
 
@@ -163,17 +173,13 @@ def _header(card: Card) -> dict[str, str]:
 def _read(path: Path, tensors_too: bool = True) -> tuple[dict[str, Tensor], Card]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
-    with open(path, "rb") as file:
-        beginning = file.read(2)
-    if beginning == b"PK" or beginning[:1] == b"\x80":
-        raise CheckpointError(f"{path}: is a pickle, which could run any code; expected safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("metaprior")
             if header is None:
                 raise CheckpointError(f"{path}: is safetensors, but not a checkpoint of metaprior")
             card = json.loads(header)
-            if not isinstance(card, dict) or not isinstance(card.get("format"), int):
+            if not isinstance(card, dict) or type(card.get("format")) is not int or card["format"] < 1:
                 raise CheckpointError(f"{path}: its card is damaged")
             if card["format"] > FORMAT:
                 raise CheckpointError(
@@ -182,6 +188,11 @@ def _read(path: Path, tensors_too: bool = True) -> tuple[dict[str, Tensor], Card
                 )
             return ({name: file.get_tensor(name) for name in file.keys()} if tensors_too else {}), card  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        # Only now: the length that safetensors begin with can look like the first bytes of a pickle.
+        with open(path, "rb") as file:
+            beginning = file.read(2)
+        if beginning == b"PK" or beginning[:1] == b"\x80":
+            raise CheckpointError(f"{path}: is a pickle, which could run any code; expected safetensors") from error
         raise CheckpointError(f"{path}: is damaged or no checkpoint ({error})") from error
 
 

@@ -31,6 +31,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        # A full disk is reported without saying which file did not fit.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -49,5 +53,11 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_tensors(path: Path, named: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file whole or leave what was there."""
-    write_bytes(path, save({name: tensor.contiguous() for name, tensor in named.items()}, metadata))
+    """Write a safetensors file whole or leave what was there; tensors that share memory are written apart."""
+    storages: set[int] = set()
+    apart = {}
+    for name, tensor in named.items():
+        storage = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.contiguous().clone() if storage in storages else tensor.contiguous()
+        storages.add(storage)
+    write_bytes(path, save(apart, metadata))

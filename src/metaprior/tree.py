@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from metaprior.errors import UnknownNameError
+
 __all__ = ["Tree", "concatenate", "fingerprint", "map_chunks", "map_tensors", "nbytes", "pack", "tensors", "unpack"]
 
 Tree: TypeAlias = Any
@@ -114,7 +116,11 @@ def pack(tree: Tree, name: str = "state") -> tuple[dict[str, Tensor], Any]:
 
 
 def unpack(named: dict[str, Tensor], structure: Any, classes: tuple[type, ...] = ()) -> Tree:
-    """Rebuild a tree from `pack`'s two results; `classes` are the named tuples that may occur in it."""
+    """Rebuild a tree from `pack`'s two results; `classes` are the named tuples that may occur in it.
+
+    Raises:
+        UnknownNameError: if another named tuple occurs.
+    """
     if structure is None:
         return None
     if isinstance(structure, str):
@@ -124,4 +130,7 @@ def unpack(named: dict[str, Tensor], structure: Any, classes: tuple[type, ...] =
         return fields
     if structure["kind"] == "tuple":
         return tuple(fields.values())
-    return {cls.__name__: cls for cls in classes}[structure["kind"]](**fields)
+    known = {cls.__name__: cls for cls in classes}
+    if structure["kind"] not in known:
+        raise UnknownNameError("part of a state", structure["kind"], known)
+    return known[structure["kind"]](**fields)
