@@ -1,5 +1,6 @@
 """A user's own images: splits, decoding, and every kind of folder that cannot be used."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metaprior.errors import DataError
+from metaprior.errors import DataError, MetapriorError
 from metaprior.registry import build, describe
 from metaprior.tasks import Images
 from metaprior.tasks.images import image_files, read_images
@@ -237,3 +238,12 @@ def test_a_truncated_image_is_named(tmp_path):
 def test_floating_point_pixels_are_refused(tmp_path):
     with pytest.raises(DataError, match="its pixels are floating-point numbers"):
         one(tmp_path, Image.new("F", (8, 8)), "a.tif")
+
+
+def test_without_pillow_the_error_says_what_to_install(tmp_path, monkeypatch):
+    images = source(fill(tmp_path))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(
+        MetapriorError, match=r"reading images needs the package 'pillow': pip install \"metaprior\[vis"
+    ):
+        images.sample(1, torch.Generator())

@@ -1,6 +1,7 @@
 """A user's own table: splits, encoding, sampling, and every kind of file that cannot be used."""
 
 import json
+import sys
 
 import numpy as np
 import pandas
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaprior.errors import DataError
+from metaprior.errors import DataError, MetapriorError
 from metaprior.registry import build, describe
 from metaprior.tasks import Table
 from metaprior.tasks.columns import read_table
@@ -407,3 +408,12 @@ def test_encoding_refuses_what_the_source_would(table):
         encode_table(assays().rename(columns={"dose": "doses"}), inputs)
     with pytest.raises(DataError, match="frame: row 15: column 'dose' is 'x', expected a number"):
         encode_table(broken(assays(), "dose", "x"), inputs)
+
+
+def test_without_pandas_the_error_says_what_to_install(table, monkeypatch):
+    source = table(assays())
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(
+        MetapriorError, match=r"reading a table needs the package 'pandas': pip install \"metaprior\[tab"
+    ):
+        _ = source.spec

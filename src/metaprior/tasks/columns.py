@@ -27,6 +27,7 @@ __all__ = [
     "problems",
     "read_table",
     "target_of",
+    "text",
     "texts",
 ]
 
@@ -231,18 +232,24 @@ def target_of(values: Column, kind: str) -> tuple[str, bool]:
     return ("classification" if classes else "regression"), True
 
 
+def text(value: Any) -> str:
+    """Return a value as stripped text, a whole number without a decimal point, as `1.0` and `1` are one class.
+
+    Example:
+        >>> text(1.0), text(" 1.50")
+        ('1', '1.50')
+    """
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", str(value).strip())
+
+
 def texts(values: Column) -> Column:
-    """Return values as stripped text, whole numbers without a decimal point, so that typed and read tables agree.
+    """Return values as text, so that typed tables and those read from files agree.
 
     Example:
         >>> import pandas
         >>> list(texts(pandas.Series([1.0, 2.0]))), list(texts(pandas.Series(["1", " b"])))
         (['1', '2'], ['1', 'b'])
     """
-
-    def text(value: Any) -> str:
-        return re.sub(r"^([+-]?\d+)\.0+$", r"\1", str(value).strip())
-
     return values.astype(object).map(text, na_action="ignore")
 
 

@@ -164,9 +164,9 @@ class Table(TaskSource):
 
         shots = torch.randint(least, most + 1, (tasks, 1), generator=generator).minimum(counts - 1).clamp(min=0)
         position = torch.arange(most).expand(*shots.shape, -1)
-        support = _examples(part, order, position, position < shots[..., None], self.ways)
+        support = _examples(part, order, position, position < shots[..., None])
         position = torch.arange(self.queries) + shots[..., None]
-        query = _examples(part, order, position, position < counts[..., None], self.ways)
+        query = _examples(part, order, position, position < counts[..., None])
         if part.y.is_floating_point():
             return Episode(support, query)
         return Episode(support, query, torch.full((tasks,), classes.shape[1]), classes)
@@ -286,7 +286,7 @@ def _part(x: Tensor, y: np.ndarray, tasks: Column, names: list[str], classes: in
     return _Part(x[torch.from_numpy(inside)][order], values[order], starts.view(shape), counts.view(shape), names)
 
 
-def _examples(part: _Part, order: Tensor, position: Tensor, real: Tensor, ways: int | None) -> Examples:
+def _examples(part: _Part, order: Tensor, position: Tensor, real: Tensor) -> Examples:
     """Flatten the rows at some positions `(T, C, S)` of the order `(T, C, M)` to examples `(T, C * S, ...)`."""
     rows = order.gather(2, position.clamp(max=order.shape[2] - 1)).clamp(max=len(part.x) - 1)
     mask = None if bool(real.all()) else real.flatten(1)

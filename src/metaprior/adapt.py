@@ -1,0 +1,178 @@
+"""Adapt a prior to a task of one's own: files with labels in, predictions for other files out.
+
+Axis letters: Q query, C classes.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metaprior.checkpoint import load, read_card
+from metaprior.errors import DataError
+from metaprior.files import write_text
+from metaprior.predict import believe, jackknife, predict_rows
+from metaprior.prior import Prior
+from metaprior.tasks.own import OwnTask, read_task
+from metaprior.tasks.scores import restrict
+
+__all__ = ["Predictions", "adapt"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A row for each query, in the order of the queries.
+
+    Args:
+        columns: the names of the columns.
+        rows: a value for each column.
+
+    Example:
+        >>> predictions = Predictions(("file", "prediction"), (("a.png", "cat"), ("b.png", "dog")))
+        >>> predictions["prediction"], len(predictions)
+        (['cat', 'dog'], 2)
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, column: str) -> list[Any]:
+        position = self.columns.index(column)
+        return [row[position] for row in self.rows]
+
+    def to_csv(self) -> str:
+        """Return a CSV with a header; a number has six significant digits, what is unknown is empty."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([_cell(value) for value in row] for row in self.rows)
+        return text.getvalue()
+
+
+def adapt(
+    prior: Prior | str | Path,
+    support: str | Path,
+    query: str | Path,
+    out: str | Path | None = None,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    net: nn.Module | None = None,
+    device: str | torch.device | None = None,
+    skip_bad: bool = False,
+) -> Predictions:
+    """Adapt a prior to labelled files and predict others.
+
+    A classification has the columns `prediction`, `probability_<class>` for each class, and `uncertainty`, the entropy
+    of these probabilities divided by the logarithm of the number of classes: 0 is certain, 1 knows nothing. A
+    regression has `prediction` and `uncertainty`, the standard error that a jackknife over the support rows gives: the
+    prior is adapted once more without each of them (without each of 50 groups of them, if they are more), all at once
+    as tasks of their own. It tells how far the prediction hangs on the choice of examples, not how noisy targets are,
+    and is empty for a single support row.
+
+    Args:
+        prior: a folder that `acquire` wrote, a checkpoint file, `zoo:NAME`, or a prior together with `inputs`.
+        support: the examples to adapt to: a folder with a folder of images for each class, or a CSV with the columns
+            and the target that the prior was acquired on.
+        query: what to predict: a folder of images, at any depth, or a CSV. Its columns that are no features are kept.
+        out: a CSV file to write; None to write nothing.
+        inputs: how files become inputs; None for what the checkpoint says.
+        net: the network, if it is of a class that no registry knows.
+        device: where to compute; None for where the prior is, which for a file is the CPU.
+        skip_bad: leave out bad images or rows, with a warning, instead of stopping at the first.
+
+    Returns:
+        A row for each query, in the order of the rows of the CSV or of the paths of the images.
+
+    Raises:
+        DataError: if support or query cannot be read, or do not fit the prior.
+        CheckpointError: if the prior cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from metaprior import ProtoNet
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "support.csv").write_text("size,target\\n1,small\\n2,small\\n8,large\\n9,large\\n")
+        >>> _ = (folder / "query.csv").write_text("id,size\\nk7,3\\nk8,7.5\\n")
+        >>> size = {"name": "size", "kind": "number", "mean": 5.0, "scale": 3.0, "missing": False}
+        >>> target = {"name": "target", "kind": "classification", "classes": None}
+        >>> inputs = {"kind": "table", "task": "task", "columns": [size], "target": target}
+        >>> prior = ProtoNet(nn.Flatten())
+        >>> print(adapt(prior, folder / "support.csv", folder / "query.csv", inputs=inputs).to_csv(), end="")
+        id,prediction,probability_large,probability_small,uncertainty
+        k7,small,0.0426512,0.957349,0.254319
+        k8,large,0.979942,0.0200575,0.141763
+    """
+    if out is not None and Path(out).is_dir():
+        raise DataError(f"out: {out} is a folder; expected the name of a CSV file")
+    prior, inputs = _resolved(prior, inputs, net, device)
+    task = read_task(support, query, inputs, skip_bad)
+    training = prior.training
+    try:
+        columns, rows = _predicted(prior.eval(), task)
+    finally:
+        prior.train(training)
+    kept = [position for position, name in enumerate(task.columns) if name not in columns]
+    result = Predictions(
+        (*(task.columns[position] for position in kept), *columns),
+        tuple((*(known[at] for at in kept), *row) for known, row in zip(task.known, rows, strict=True)),
+    )
+    if out is not None:
+        write_text(Path(out), result.to_csv())
+    return result
+
+
+def _resolved(
+    prior: Prior | str | Path,
+    inputs: Mapping[str, Any] | None,
+    net: nn.Module | None,
+    device: str | torch.device | None,
+) -> tuple[Prior, Mapping[str, Any]]:
+    if isinstance(prior, Prior):
+        if inputs is None:
+            raise DataError(
+                "inputs: expected how files become inputs, since a prior without its checkpoint says nothing"
+            )
+        return (prior if device is None else prior.to(device)), inputs
+    given = inputs if inputs is not None else read_card(prior).get("inputs")
+    if given is None:
+        raise DataError(f"prior: {prior} does not say how files become inputs; acquire it on images or a table")
+    return load(prior, net, device or "cpu"), given
+
+
+def _predicted(prior: Prior, task: OwnTask) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the columns that the prior adds, and their values."""
+    device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
+    support, x = task.support.to(device), task.query.to(device)
+    state = believe(prior, support, None if task.classes is None else len(task.classes))
+    prediction = predict_rows(prior, state, x)
+    if task.classes is not None:
+        return _classified(prediction[0], task.classes)
+    values = prediction[0, :, 0].double() * task.scale + task.mean
+    spread = jackknife(prior, support, x)[0, :, 0].double() * task.scale
+    return ["prediction", "uncertainty"], list(zip(values.tolist(), spread.tolist(), strict=True))
+
+
+def _classified(logits: Tensor, classes: list[str]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    probabilities = restrict(logits[None], torch.tensor([len(classes)], device=logits.device))[0].double().softmax(-1)
+    probabilities = probabilities[:, : len(classes)]
+    entropy = -torch.special.xlogy(probabilities, probabilities).sum(-1) / math.log(len(classes))
+    best = probabilities.argmax(-1).tolist()
+    rows = zip(best, probabilities.tolist(), entropy.clamp(0, 1).tolist(), strict=True)
+    columns = ["prediction", *(f"probability_{name}" for name in classes), "uncertainty"]
+    return columns, [(classes[index], *shares, spread) for index, shares, spread in rows]
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return "" if value is None else value

@@ -1,0 +1,117 @@
+"""Adapting and predicting as a user of an acquired prior does: one task, any number of queries, with error bars.
+
+Axis letters: T tasks, N support, Q query, G groups of the support, C classes, D target features.
+"""
+
+import torch
+from torch import Tensor
+
+from metaprior.errors import DataError, ShapeError
+from metaprior.prior import Prior
+from metaprior.tasks.episode import Examples
+from metaprior.tree import Tree, map_chunks, map_tensors, tensors
+
+__all__ = ["believe", "jackknife", "predict_rows"]
+
+REPLICATES = 50
+"""How many times the jackknife adapts at most; a larger support set is left out in so many groups."""
+ROWS = 1000
+"""How many queries are predicted at once."""
+
+
+@torch.no_grad()
+def believe(prior: Prior, support: Examples, classes: int | None = None) -> Tree:
+    """Return the belief of a prior after the support set, and make sure that it has room for all classes.
+
+    Args:
+        prior: in evaluation mode.
+        support: of T tasks.
+        classes: C, how many there are; None for regression.
+
+    Raises:
+        DataError: if the prior is for another kind of task, or has fewer outputs than there are classes.
+
+    Example:
+        >>> from metaprior import MAML
+        >>> from metaprior.nets import MLP
+        >>> believe(MAML(MLP(1, 2)), Examples(torch.zeros(1, 3, 1), torch.tensor([[0, 1, 2]])), classes=3)
+        Traceback (most recent call last):
+        metaprior.errors.DataError: support: has 3 classes, more than the 2 outputs of the prior
+    """
+    kind = "regression" if classes is None else "classification"
+    if kind not in prior.kinds:
+        raise DataError(
+            f"support: is for {kind}; {type(prior).__name__} is for {' and '.join(sorted(prior.kinds))} tasks"
+        )
+    first = map_tensors(lambda leaf: leaf[:, :1], support.x)
+    start = prior.start(support.tasks)
+    before = prior.predict(start, first).shape[-1]
+    too_many = DataError(f"support: has {classes} classes, more than the {before} outputs of the prior")
+    try:
+        state = prior.observe(start, support)
+    except (IndexError, ShapeError) as error:
+        # Some priors make room for more classes and others cannot, which only observing them tells.
+        if classes is None or classes <= before:
+            raise
+        raise too_many from error
+    if classes is not None and prior.predict(state, first).shape[-1] < classes:
+        raise too_many
+    return state
+
+
+@torch.no_grad()
+def predict_rows(prior: Prior, state: Tree, x: Tensor) -> Tensor:
+    """Return what `prior.predict` does, for a bounded number of queries at a time unless predictions depend on others.
+
+    Args:
+        prior: in evaluation mode.
+        state: of T tasks.
+        x: `(T, Q, *x)`.
+    """
+    if prior.transductive:
+        return prior.predict(state, x)
+    return torch.cat([prior.predict(state, part) for part in x.split(ROWS, dim=1)], dim=1)
+
+
+@torch.no_grad()
+def jackknife(prior: Prior, support: Examples, x: Tensor) -> Tensor:
+    """Return the standard error of predictions by adapting without each of G groups of the support set.
+
+    With predictions p_1 to p_G and their mean p, it is sqrt((G - 1) / G * sum (p_g - p)^2). Each group is a task with a
+    mask over the support set.
+
+    Args:
+        prior: in evaluation mode.
+        support: of one task; every example is real.
+        x: `(1, Q, *x)`.
+
+    Returns:
+        `(1, Q, D)`; NaN if there is only one example.
+
+    Source: Efron & Stein 1981, "The jackknife estimate of variance"; groups by Shao & Wu 1989.
+
+    Example:
+        >>> from torch import nn
+        >>> from metaprior.metric import Ridge
+        >>> x = torch.tensor([[[1.0], [2.0], [3.0]]])
+        >>> prior = Ridge(nn.Flatten(), outputs=1, penalty=1e-6, scale=1.0)
+        >>> bool((jackknife(prior, Examples(x, 2 * x), x) < 1e-3).all())
+        True
+    """
+    groups = min(support.size, REPLICATES)
+    # Neighbouring rows are often alike, so that a group takes every so many-th of them.
+    member = torch.arange(support.size, device=tensors(support)[0].device) % groups
+    without = member != torch.arange(groups, device=member.device)[:, None]
+
+    def predicted(mask: Tensor) -> Tensor:
+        tasks = mask.shape[0]
+        repeated = map_tensors(lambda leaf: leaf.expand(tasks, *leaf.shape[1:]), (support.x, support.y, x))
+        state = prior.observe(prior.start(tasks), Examples(repeated[0], repeated[1], mask))
+        return predict_rows(prior, state, repeated[2])
+
+    # So many tasks at once that they hold about as many inputs as one full batch of queries.
+    chunk = max(1, ROWS // (support.size + min(x.shape[1], ROWS)))
+    replicates = map_chunks(predicted, chunk, without)
+    if groups < 2:
+        return torch.full_like(replicates, torch.nan)
+    return replicates.var(0, correction=0, keepdim=True).mul(groups - 1).sqrt()

@@ -1,0 +1,164 @@
+"""One task as a user's own files state it: a support set with labels, and queries without.
+
+Axis letters: N support, Q query, D target features.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaprior.errors import DataError
+from metaprior.tasks.columns import Frame, encode_table, need_columns, numbers_in, problems, read_table, texts
+from metaprior.tasks.episode import Examples
+from metaprior.tasks.images import SUFFIXES, class_files, decode, image_files
+
+__all__ = ["OwnTask", "read_task"]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnTask:
+    """One task as a user's files state it.
+
+    Args:
+        support: `(1, N, ...)`.
+        query: `(1, Q, *x)`.
+        classes: their names, in the order of their ids; None for regression.
+        columns: the names of what is known of each query.
+        known: its values, Q rows.
+        mean, scale: of the regression targets, by which they were standardised.
+    """
+
+    support: Examples
+    query: Tensor
+    classes: list[str] | None
+    columns: list[str]
+    known: list[tuple[Any, ...]]
+    mean: float = 0.0
+    scale: float = 1.0
+
+
+def read_task(support: str | Path, query: str | Path, inputs: Mapping[str, Any], skip_bad: bool = False) -> OwnTask:
+    """Read one task as a source's tasks were read for acquisition.
+
+    Args:
+        support: a folder with a folder of images for each class, or a CSV.
+        query: a folder of images, at any depth, or an image, or a CSV.
+        inputs: what the source's `inputs` says.
+        skip_bad: leave out bad images or rows, with a warning, instead of stopping at the first.
+
+    Raises:
+        DataError: if they cannot be read, or do not fit `inputs`.
+
+    Example:
+        >>> read_task("support", "query", {"kind": "images"})
+        Traceback (most recent call last):
+        metaprior.errors.DataError: query: query does not exist; expected a folder of images
+    """
+    read = {"images": _read_images, "table": _read_table}
+    if inputs.get("kind") not in read:
+        raise DataError(f"inputs: expected the kind 'images' or 'table', got {inputs.get('kind')!r}")
+    return read[inputs["kind"]](Path(support), Path(query), inputs, skip_bad)
+
+
+def _read_images(support: Path, query: Path, inputs: Mapping[str, Any], skip_bad: bool) -> OwnTask:
+    if support.is_file():
+        raise DataError(
+            f"support: the prior is for images; expected a folder with a folder for each class, got {support}"
+        )
+    if not query.exists():
+        raise DataError(f"query: {query} does not exist; expected a folder of images")
+    if query.is_file() and query.suffix.lower() not in SUFFIXES:
+        raise DataError(f"query: the prior is for images; expected a folder of images, got {query}")
+    classes = class_files(support, "support")
+    owners = [name for name, files in classes.items() for _ in files]
+    x, good = _decoded("support", [file for files in classes.values() for file in files], inputs, skip_bad)
+    names = [owners[position] for position in good]
+    for name in classes:
+        if name not in names:
+            raise DataError(f"support: class '{name}' has no images in {support / name}")
+    files = [query] if query.is_file() else image_files(query)
+    if not files:
+        raise DataError(f"query: {query} holds no images")
+    asked, kept = _decoded("query", files, inputs, skip_bad)
+    folder = query.parent if query.is_file() else query
+    known = [(files[position].relative_to(folder).as_posix(),) for position in kept]
+    y, ordered = _class_ids(names, None)
+    return OwnTask(Examples(x, y), asked, ordered, ["file"], known)
+
+
+def _decoded(argument: str, files: list[Path], inputs: Mapping[str, Any], skip_bad: bool) -> tuple[Tensor, list[int]]:
+    """Return the readable images `(1, N, channels, height, width)` and their positions among the files."""
+    try:
+        decoded = list(decode(files, dict(inputs), skip_bad))
+    except DataError as error:
+        raise DataError(f"{argument}: {error}") from error
+    good = [position for position, image in enumerate(decoded) if isinstance(image, Tensor)]
+    bad = [str(image) for image in decoded if isinstance(image, DataError)]
+    if bad:
+        warnings.warn(f"{argument}: skipped {len(bad)} images that cannot be read: {'; '.join(bad)}", stacklevel=2)
+    if not good:
+        raise DataError(f"{argument}: none of its {len(bad)} images can be read")
+    return torch.stack([decoded[position] for position in good]).to(torch.float32).div_(255)[None], good  # type: ignore[misc]
+
+
+def _read_table(support: Path, query: Path, inputs: Mapping[str, Any], skip_bad: bool) -> OwnTask:
+    target = inputs["target"]
+    regression = target["kind"] == "regression"
+    features = [column["name"] for column in inputs["columns"]]
+    kinds = {column["name"]: column["kind"] for column in inputs["columns"]}
+    rows = read_table(support, "support")
+    need_columns(rows, [*features, target["name"]], "support", support)
+    if inputs["task"] in rows and len(tasks := texts(rows[inputs["task"]].dropna()).unique()) > 1:
+        raise DataError(
+            f"support: column '{inputs['task']}' of {support} names {len(tasks)} tasks; expected the rows of one"
+        )
+    asked = read_table(query, "query")
+    need_columns(asked, features, "query", query)
+    own = {target["name"]: "number" if regression else "category"}
+    bad = problems(rows, kinds | own, needed=own)
+    if target.get("classes") is not None:
+        strange = ~texts(rows[target["name"]]).isin(target["classes"])
+        wanted = ", ".join(target["classes"])
+        for row, label in rows.loc[strange, target["name"]].items():
+            bad.setdefault(row, f"class '{label}' was not among those of acquisition: {wanted}")
+    rows = _good(rows, bad, "support", support, skip_bad)
+    asked = _good(asked, problems(asked, kinds), "query", query, skip_bad)
+
+    kept = [name for name in asked.columns if name not in features]
+    columns = kept or ["row"]
+    known = list(asked[kept].astype(object).where(asked[kept].notna(), None).itertuples(index=False, name=None))
+    x, query_x = (encode_table(frame, dict(inputs))[None] for frame in (rows, asked))
+    if not kept:
+        known = [(row,) for row in asked.index]
+    if regression:
+        values = (numbers_in(rows[target["name"]]) - target["mean"]) / target["scale"]
+        y = torch.from_numpy(values).to(torch.float32)[None, :, None]
+        return OwnTask(Examples(x, y), query_x, None, columns, known, target["mean"], target["scale"])
+    y, classes = _class_ids(list(texts(rows[target["name"]])), target.get("classes"))
+    return OwnTask(Examples(x, y), query_x, classes, columns, known)
+
+
+def _good(frame: Frame, bad: dict[int, str], argument: str, file: Path, skip_bad: bool) -> Frame:
+    if bad and not skip_bad:
+        row, problem = min(bad.items())
+        raise DataError(f"{argument}: row {row} of {file}: {problem}; skip_bad leaves such rows out")
+    if len(bad) == len(frame):
+        raise DataError(f"{argument}: none of the rows of {file} can be used: {'; '.join(bad.values())}")
+    if bad:
+        listed = "; ".join(f"row {row}: {problem}" for row, problem in sorted(bad.items()))
+        warnings.warn(f"{argument}: skipped {len(bad)} bad rows of {file}: {listed}", stacklevel=2)
+    return frame.drop(index=list(bad))
+
+
+def _class_ids(names: list[str], classes: list[str] | None) -> tuple[Tensor, list[str]]:
+    """Return ids `(1, N)` of class names, and the names in the order of the ids."""
+    if len(set(names)) < 2:
+        raise DataError(f"support: expected at least two classes, got only '{names[0]}'")
+    ordered = sorted(set(names)) if classes is None else list(classes)
+    positions = {name: position for position, name in enumerate(ordered)}
+    return torch.tensor([[positions[name] for name in names]]), ordered
