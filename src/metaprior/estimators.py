@@ -1,0 +1,204 @@
+"""Priors behind the scikit-learn API, where `fit` is adaptation.
+
+Axis letters: N examples, F features of a row, C classes, D target features.
+"""
+
+import copy
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metaprior.checkpoint import load, read_card
+from metaprior.errors import DataError, MetapriorError, missing
+from metaprior.metric import Ridge
+from metaprior.predict import believe, predict_rows
+from metaprior.prior import Prior
+from metaprior.tasks.columns import text
+from metaprior.tasks.episode import Examples
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise missing("scikit-learn", "tables", "using priors as scikit-learn estimators") from error
+
+__all__ = ["PriorClassifier", "PriorRegressor"]
+
+
+class _PriorEstimator(BaseEstimator):
+    """What both estimators share: finding the prior, and turning rows into its inputs."""
+
+    prior_: Prior
+    state_: Any
+
+    def __init__(self, prior: Prior | str | Path | None = None):
+        self.prior = prior
+
+    def _resolve(self, outputs: int, scale: float, rows: Any) -> Mapping[str, Any]:
+        """Set the prior, the shape of its inputs and what is done to the rows before; return the checkpoint's card."""
+        card: Mapping[str, Any] = {}
+        self.scaler_ = FunctionTransformer() if self.prior is not None else StandardScaler()
+        self.scaler_.fit(rows)
+        if self.prior is None:
+            self.prior_ = Ridge(nn.Flatten(), outputs=outputs, scale=scale).double()
+        elif isinstance(self.prior, Prior):
+            # A copy, so that acquiring the prior further does not change what was fitted.
+            self.prior_ = copy.deepcopy(self.prior)
+        elif isinstance(self.prior, (str, Path)):
+            card = read_card(self.prior)
+            self.prior_ = load(self.prior)
+        else:
+            raise MetapriorError(f"prior: expected a prior, a path or 'zoo:NAME', got a {type(self.prior).__name__}")
+        self.prior_.eval()
+        self.x_shape_ = tuple(card.get("spec", {}).get("x_shape") or _shape(self.prior_) or rows.shape[1:])
+        if int(np.prod(self.x_shape_)) != rows.shape[1]:
+            raise DataError(
+                f"X: expected rows of {int(np.prod(self.x_shape_))} features, which the prior takes as inputs of shape "
+                f"{self.x_shape_}; got {rows.shape[1]}"
+            )
+        return card
+
+    def _inputs(self, rows: Any) -> Tensor:
+        """Return rows `(N, F)` as inputs `(1, N, *x)`."""
+        like = next(chain(self.prior_.parameters(), self.prior_.buffers()), torch.empty(0))
+        scaled: Any = self.scaler_.transform(rows)
+        x = torch.tensor(scaled, dtype=like.dtype, device=like.device)
+        return x.unflatten(1, self.x_shape_)[None]
+
+    def _outputs(self, X: Any) -> Tensor:
+        """Return the prior's outputs for rows, `(N, C)` or `(N, D)`."""
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        return predict_rows(self.prior_, self.state_, self._inputs(rows))[0].double().cpu()
+
+
+class PriorClassifier(ClassifierMixin, _PriorEstimator):
+    """A classifier whose `fit` adapts a prior to the rows that it is given.
+
+    Without arguments it passes the whole of scikit-learn's `check_estimator`. With a prior object as its argument it
+    passes all but `check_estimators_overwrite_params`, which compares arguments by `joblib.hash`: that differs for any
+    torch tensor and its copy. The argument is left as it was all the same.
+
+    Args:
+        prior: a prior, a folder that `acquire` wrote, a checkpoint file, or `zoo:NAME`. A row holds an input as
+            acquisition saw it, flattened: the pixels of an image from 0 to 1, the encoded columns of a table. None for
+            a ridge head on the standardised features.
+
+    Attributes:
+        classes_: the classes, C of them.
+        n_features_in_: F.
+        prior_: the prior in evaluation mode.
+        state_: its belief.
+        outputs_: which output of the prior stands for each class.
+
+    Example:
+        >>> classifier = PriorClassifier().fit([[0.0], [1.0], [8.0], [9.0]], ["small", "small", "large", "large"])
+        >>> classifier.predict([[2.0], [7.0]]).tolist()
+        ['small', 'large']
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Adapt the prior to rows `(N, F)` and their classes `(N,)`.
+
+        Raises:
+            ValueError: if they cannot be used, or do not fit the prior.
+        """
+        rows, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, ids = np.unique(y, return_inverse=True)
+        card = self._resolve(len(self.classes_), 10.0, rows)
+        known = ((card.get("inputs") or {}).get("target") or {}).get("classes")
+        self.outputs_ = np.arange(len(self.classes_)) if known is None else _positions(self.classes_, known)
+        x = self._inputs(rows)
+        labels = torch.tensor(self.outputs_[ids], device=x.device)[None]
+        self.state_ = believe(self.prior_, Examples(x, labels), int(self.outputs_.max()) + 1)
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class for each row, `(N, C)`."""
+        outputs = self._outputs(X)
+        return outputs[:, torch.from_numpy(self.outputs_)].softmax(-1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each row, `(N,)`."""
+        best = self.predict_proba(X).argmax(-1)
+        return self.classes_[best]
+
+
+class PriorRegressor(RegressorMixin, _PriorEstimator):
+    """A regressor whose `fit` adapts a prior to the rows that it is given.
+
+    Without arguments it passes the whole of scikit-learn's `check_estimator`. With a prior object as its argument it
+    passes all but `check_estimators_overwrite_params`, which compares arguments by `joblib.hash`: that differs for any
+    torch tensor and its copy. The argument is left as it was all the same.
+
+    Args:
+        prior: a prior, a folder that `acquire` wrote, or a checkpoint file. A row holds an input as acquisition saw it,
+            flattened. If the prior was acquired on a table, targets are standardised as they were there; else
+            they are left as they are. None for a ridge head on the standardised features, for standardised targets.
+
+    Attributes:
+        n_features_in_: F.
+        prior_: the prior in evaluation mode.
+        state_: its belief.
+
+    Example:
+        >>> regressor = PriorRegressor().fit([[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0])
+        >>> regressor.predict([[1.5]]).round(2)
+        array([3.])
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Adapt the prior to rows `(N, F)` and their targets, `(N,)` or `(N, D)`.
+
+        Raises:
+            ValueError: if they cannot be used, or do not fit the prior.
+        """
+        rows, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        y = y.astype(np.float64)
+        targets = y.reshape(len(y), -1)
+        card = self._resolve(targets.shape[1], 1.0, rows)
+        self.y_mean_: Any = np.zeros(targets.shape[1])
+        self.y_scale_: Any = np.ones(targets.shape[1])
+        if self.prior is None:
+            scaler = StandardScaler().fit(targets)
+            self.y_mean_, self.y_scale_ = scaler.mean_, scaler.scale_
+        elif target := (card.get("inputs") or {}).get("target"):
+            self.y_mean_, self.y_scale_ = np.array([target["mean"]]), np.array([target["scale"]])
+        self.flat_ = y.ndim == 1
+        x = self._inputs(rows)
+        standard = torch.tensor((targets - self.y_mean_) / self.y_scale_, dtype=x.dtype, device=x.device)
+        self.state_ = believe(self.prior_, Examples(x, standard[None]))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the prediction for each row, `(N,)` or `(N, D)` as the targets were."""
+        values = self._outputs(X).numpy() * self.y_scale_ + self.y_mean_
+        return values[:, 0] if self.flat_ else values
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _shape(prior: Prior) -> tuple[int, ...] | None:
+    """Return the shape of one input that the network of a prior expects, if it says so."""
+    net = getattr(prior, "net", None)
+    channels, size = getattr(net, "channels", None), getattr(net, "size", None)
+    return (channels, size, size) if isinstance(channels, int) and isinstance(size, int) else None
+
+
+def _positions(classes: np.ndarray, known: list[str]) -> np.ndarray:
+    """Return the place of each class among those of acquisition."""
+    for name in map(text, classes):
+        if name not in known:
+            raise DataError(f"y: class '{name}' was not among those of acquisition: {', '.join(known)}")
+    return np.array([known.index(text(name)) for name in classes])
