@@ -42,7 +42,7 @@ def test_the_data_folder_need_not_be_set(folders, monkeypatch):
 
 
 def test_a_missing_file_is_answered_by_the_command_that_gets_it(folders):
-    with pytest.raises(DataError, match="a.zip is neither under .* run 'metaprior data get omniglot'"):
+    with pytest.raises(DataError, match=r"a.zip is neither under .* run 'metaprior data get omniglot'"):
         data.need("omniglot", "a.zip", "b.zip")
     path = put(folders[0], "omniglot/b.zip")
     assert data.need("omniglot", "a.zip", "b.zip") == path
