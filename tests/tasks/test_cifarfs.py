@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from metaprior import data
-from metaprior.errors import DataError
+from metaprior.errors import DataError, UnknownNameError
 from metaprior.registry import build, describe
 from metaprior.tasks import CIFARFS, cifarfs
 
@@ -87,6 +87,11 @@ def test_what_lies_here_decides_how_many_images_a_class_has(empty):
     (empty / "cifar-100-binary.tar.gz").touch()
     assert CIFARFS().images_per_class == 600
     assert CIFARFS(part="test").images_per_class == 100
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(UnknownNameError, match="unknown part 'tset': did you mean 'test'"):
+        CIFARFS(part="tset").sample(1, torch.Generator())
 
 
 @pytest.mark.parametrize("part", ["auto", "all", "test"])

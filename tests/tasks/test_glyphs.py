@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metaprior import data
-from metaprior.errors import MetapriorError
+from metaprior.errors import DataError, MetapriorError
 from metaprior.registry import build, describe
 from metaprior.tasks import Glyphs, glyphs
 
@@ -137,6 +137,11 @@ def test_a_source_renders_nothing_before_it_is_used(monkeypatch):
     source = Glyphs(ways=3, within=True, size=29)
     assert source.inputs == {"kind": "images", "channels": 1, "height": 29, "width": 29, "dark_on_light": True}
     assert build(describe(source)).size == 29
+
+
+def test_a_size_that_holds_no_character_is_refused():
+    with pytest.raises(DataError, match="size: expected at least 8 pixels, got 0"):
+        Glyphs(size=0).sample(1, torch.Generator())
 
 
 def test_test_sets():

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from metaprior.errors import DataError
 from metaprior.metric import Ridge
 from metaprior.registry import build, describe
 from metaprior.tasks import Examples, Linear
@@ -87,6 +88,16 @@ def test_padding_has_no_influence_even_if_it_is_not_a_number():
         torch.testing.assert_close(covariance[task], alone[1][0])
     torch.testing.assert_close(mean[3], torch.zeros(3))
     torch.testing.assert_close(covariance[3], source.prior_var * torch.eye(3))
+
+
+@pytest.mark.parametrize("name", ["prior_var", "noise_var"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_a_variance_that_is_none_is_refused(name, value):
+    source = Linear(**{name: value})
+    with pytest.raises(DataError, match=f"{name}: expected a positive variance, got {value}"):
+        draw(source)
+    with pytest.raises(DataError, match=f"{name}: expected a positive variance"):
+        source.posterior(draw(Linear()).support)
 
 
 def test_seeds_and_description():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metaprior import data
-from metaprior.errors import DataError, missing
+from metaprior.errors import DataError, UnknownNameError, missing
 from metaprior.registry import sources
 from metaprior.tasks.source import ClassPool, ClassSource, Split
 
@@ -119,6 +119,8 @@ class CIFARFS(ClassSource):
     @property
     def images_per_class(self) -> int:
         """600, or 100 where only the test half is used."""
+        if self.part not in ("auto", "all", "test"):
+            raise UnknownNameError("part", self.part, ("auto", "all", "test"))
         whole = self.part == "all" or (self.part == "auto" and data.find("cifar100", _ARCHIVE) is not None)
         return 600 if whole else 100
 

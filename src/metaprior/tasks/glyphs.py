@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metaprior import data
-from metaprior.errors import missing
+from metaprior.errors import DataError, missing
 from metaprior.registry import sources
 from metaprior.tasks.source import ClassPool, ClassSource, Split
 
@@ -92,6 +92,8 @@ class Glyphs(ClassSource):
 
     def pool(self, split: Split) -> ClassPool:
         """Return the characters of a split, their groups the scripts or the blocks of symbols."""
+        if self.size < 8:
+            raise DataError(f"size: expected at least 8 pixels, got {self.size}")
         glyphs = data.cached(f"glyphs-{self.size}-v1", lambda: _render(self.size))
         chosen = glyphs["splits"] == _SPLITS.index(split)
         names = tuple(unicodedata.name(chr(code)) for code in glyphs["codes"][chosen])

@@ -6,6 +6,7 @@ Axis letters: T tasks, N support, Q query, D features.
 import torch
 from torch import Tensor
 
+from metaprior.errors import DataError
 from metaprior.registry import sources
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.source import Split, TaskSource
@@ -64,6 +65,7 @@ class Linear(TaskSource):
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
         """Draw T weight vectors and points of each; the splits draw from one distribution."""
+        self._check()
         weights = torch.randn(tasks, self.features, 1, generator=generator) * self.prior_var**0.5
         x = torch.randn(tasks, self.shots + self.queries, self.features, generator=generator)
         noise = torch.randn(tasks, self.shots + self.queries, 1, generator=generator) * self.noise_var**0.5
@@ -79,6 +81,7 @@ class Linear(TaskSource):
         Returns:
             The mean `(T, D)` and the covariance `(T, D, D)`.
         """
+        self._check()
         assert support.y is not None
         real = support.real[..., None]
         # Overwritten rather than multiplied by zero: padding may hold anything, NaN too.
@@ -103,3 +106,8 @@ class Linear(TaskSource):
         mean, covariance = self.posterior(support)
         spread = (x @ covariance * x).sum(-1, keepdim=True)
         return x @ mean[..., None], spread + self.noise_var
+
+    def _check(self) -> None:
+        for name in ("prior_var", "noise_var"):
+            if not getattr(self, name) > 0:
+                raise DataError(f"{name}: expected a positive variance, got {getattr(self, name)}")
