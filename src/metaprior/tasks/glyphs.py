@@ -141,7 +141,7 @@ def _faces() -> list[_Face]:
     faces = []
     for name in _FACES:
         with TTFont(folder / name, lazy=True) as font:
-            faces.append((folder / name, set(font.getBestCmap())))
+            faces.append((folder / name, set(font.getBestCmap() or ())))
     return faces
 
 
