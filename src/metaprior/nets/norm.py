@@ -6,8 +6,9 @@ from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from metaprior.nets.fused import moments, normalised_pool, scale_pool
+from metaprior.nets.fused import convolve_pool, moments, moments_pool, patch_moments, scale_rectify, sees_few
 
 __all__ = ["BatchNorm", "Statistics", "builtin_norms", "replace_builtin_norms", "task_statistics"]
 
@@ -107,15 +108,19 @@ class BatchNorm(nn.Module):
         """
         # Pooling may come before a scale that is not negative; the sign of one that is goes into the convolution.
         sign = torch.where(self.weight.detach() < 0, -1.0, 1.0).to(x.dtype)
-        maps = convolution._conv_forward(x, convolution.weight * sign.view(-1, 1, 1, 1), None)
+        kernel = convolution.weight * sign.view(-1, 1, 1, 1)
         given, mask = self._sources()
-        if given is None:
-            output, mean, variance = normalised_pool(maps, self.weight * sign, self.bias, mask, self.eps)
-            self._record(mean * sign, variance, True)
-            return output
-        mean, variance = given
-        self._record(mean, variance, False)
-        return scale_pool(maps, mean * sign, variance, self.weight * sign, self.bias, self.eps)
+        given = given and (given[0] * sign, given[1])
+        if sees_few(convolution, x):
+            pooled = convolve_pool(convolution, kernel, x)
+            mean, variance = given or patch_moments(convolution, kernel, x, mask)
+        elif given:
+            pooled = functional.max_pool2d(convolution._conv_forward(x, kernel, None), 2)
+            mean, variance = given
+        else:
+            pooled, mean, variance = moments_pool(convolution._conv_forward(x, kernel, None), mask)
+        self._record(mean * sign, variance, given is None)
+        return scale_rectify(pooled, mean, variance, self.weight * sign, self.bias, self.eps)
 
     def _sources(self) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None]:
         """Return the statistics to normalise by, None for those of the batch, and the mask of the batch."""
