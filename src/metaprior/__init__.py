@@ -2,6 +2,7 @@
 
 from metaprior.acquire import Acquired, Progress, acquire
 from metaprior.checkpoint import load, load_state, read_card, save, save_state
+from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Scratch
 from metaprior.evaluate import Evaluation, evaluate
 from metaprior.gradient import MAML, MetaSGD, Reptile
@@ -11,6 +12,7 @@ from metaprior.prior import Prior
 __all__ = [
     "MAML",
     "Acquired",
+    "Comparison",
     "Evaluation",
     "FineTune",
     "Frozen",
@@ -22,6 +24,7 @@ __all__ = [
     "Ridge",
     "Scratch",
     "acquire",
+    "compare",
     "evaluate",
     "load",
     "load_state",

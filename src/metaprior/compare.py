@@ -121,6 +121,8 @@ def compare(
     shots: Sequence[int] = (),
     shots_episodes: int = 100,
     controls: bool = True,
+    validations: int = 6,
+    validation_tasks: int = 30,
     seed: int = 0,
     out: str | Path | None = None,
     report: Callable[[str, Progress | None], None] | None = None,
@@ -135,6 +137,8 @@ def compare(
         shots: numbers of shots for the curve of score against shots; none for no curve.
         shots_episodes: test tasks for each point of that curve.
         controls: add the standing controls.
+        validations: points of the curve of score against time.
+        validation_tasks: tasks for each of them.
         seed: of weights, training tasks and test tasks.
         out: a folder for each prior's checkpoint and log, and for the tables and plots; None to write nothing.
         report: called with the name of a prior and its progress; None where it is being scored.
@@ -169,6 +173,8 @@ def compare(
                 prior,
                 source,
                 budget=budget,
+                validations=validations,
+                validation_tasks=validation_tasks,
                 seed=seed,
                 out=None if out is None else Path(out) / name,
                 report=None if report is None else functools.partial(report, name),

@@ -53,7 +53,6 @@ def test_the_official_layout_is_read_with_ink_as_true(tmp_path):
         assert ink[character, 0, place, place]
 
 
-@pytest.mark.xfail(strict=True, reason="characters are ordered by the name of their alphabet, not by their number")
 def test_the_official_layout_gives_the_order_of_the_packed_copy(tmp_path):
     path = official_zip(tmp_path / "images_background.zip", {"Alphabet_of_the_Magi": {709: 50}, "Arcadian": {1: 0}})
     ink, alphabets = omniglot._read_official(path)

@@ -227,8 +227,8 @@ def test_the_pool_of_a_split_is_made_once():
             "test",
             "of the test split has 6 images; 6 shots and at least one query need 7",
         ),
-        ({"ways": 0}, "train", r"ways, shots: expected a positive number, or the least and most of it; got 0"),
-        ({"shots": (3, 2)}, "train", r"ways, shots: expected .* got \(3, 2\)"),
+        ({"ways": 0}, "train", r"ways: expected a positive number, or the least and most of it; got 0"),
+        ({"shots": (3, 2)}, "train", r"shots: expected .* got \(3, 2\)"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(changes, split, message):

@@ -63,4 +63,5 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | No
         drawn.add_column(column, justify="right" if numbers and index else "left")
     for row in rows:
         drawn.add_row(*row)
-    console.print(drawn)
+    # A table that is cut off loses what it is for; a terminal that is too narrow breaks its lines instead.
+    console.print(drawn, width=max(console.width, console.measure(drawn).maximum), soft_wrap=True)

@@ -45,7 +45,10 @@ class _Pooled(Prior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features and a head for all classes of the training tasks together."""
-        return cls(net or default_net(spec, None, seed), **({"outputs": spec.outputs, "pool": spec.pool} | arguments))
+        return cls(
+            default_net(spec, None, seed) if net is None else net,
+            **({"outputs": spec.outputs, "pool": spec.pool} | arguments),
+        )
 
     def loss(self, episode: Episode) -> Tensor:
         """Return the mean loss over all examples of the tasks, by their class in the whole pool."""
@@ -79,6 +82,7 @@ class FineTune(_Pooled):
     running averages while they are fine-tuned.
 
     Example:
+        >>> import torch
         >>> from metaprior.nets import MLP
         >>> prior = FineTune(MLP(inputs=1), outputs=1, steps=3)
         >>> state = prior.observe(prior.start(2), Examples(torch.zeros(2, 5, 1), torch.ones(2, 5, 1)))
@@ -87,7 +91,7 @@ class FineTune(_Pooled):
     """
 
     def __init__(
-        self, net: nn.Module, outputs: int = 2, pool: int | None = None, steps: int = 50, learning_rate: float = 1e-3
+        self, net: nn.Module, outputs: int = 2, pool: int | None = None, steps: int = 20, learning_rate: float = 3e-3
     ):
         super().__init__(net, outputs, pool, steps, learning_rate)
         self._whole = [nn.Sequential(net, self.task_head)]  # in a list, so that it is no second owner of its parts
@@ -130,6 +134,7 @@ class Frozen(_Pooled):
     classifier.
 
     Example:
+        >>> import torch
         >>> from metaprior.nets import MLP
         >>> prior = Frozen(MLP(inputs=1), outputs=1, steps=3)
         >>> state = prior.observe(prior.start(2), Examples(torch.zeros(2, 5, 1), torch.ones(2, 5, 1)))
@@ -138,7 +143,7 @@ class Frozen(_Pooled):
     """
 
     def __init__(
-        self, net: nn.Module, outputs: int = 2, pool: int | None = None, steps: int = 100, learning_rate: float = 0.1
+        self, net: nn.Module, outputs: int = 2, pool: int | None = None, steps: int = 50, learning_rate: float = 0.1
     ):
         super().__init__(net, outputs, pool, steps, learning_rate)
 

@@ -38,7 +38,7 @@ class Scratch(Prior):
 
     learns: ClassVar[bool] = False
 
-    def __init__(self, net: nn.Module, steps: int = 50, learning_rate: float = 0.01):
+    def __init__(self, net: nn.Module, steps: int = 20, learning_rate: float = 0.01):
         super().__init__()
         self.net = net
         self.steps = steps
@@ -47,7 +47,7 @@ class Scratch(Prior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of as many outputs as the tasks have."""
-        return cls(net or default_net(spec, spec.outputs, seed), **arguments)
+        return cls(default_net(spec, spec.outputs, seed) if net is None else net, **arguments)
 
     def start(self, tasks: int, about: Tree = None) -> FastWeights:
         """Return the initial weights for each of T tasks."""

@@ -65,7 +65,7 @@ class ProtoNet(Prior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features, and room for as many classes as the tasks have."""
-        return cls(net or default_net(spec, None, seed), **({"ways": spec.outputs} | arguments))
+        return cls(default_net(spec, None, seed) if net is None else net, **({"ways": spec.outputs} | arguments))
 
     def start(self, tasks: int, about: Tree = None) -> Prototypes:
         """Return prototypes of no examples; the width of a feature is settled by the first of them."""
@@ -74,7 +74,7 @@ class ProtoNet(Prior):
 
     def observe(self, state: Prototypes, examples: Examples) -> Prototypes:
         """Add the features of labelled examples to the sums of their classes."""
-        features = apply(self.net, examples.x)
+        features = apply(self.net, examples.x).masked_fill(~examples.real[..., None], 0)
         members = memberships(examples, state.counts.shape[1], features.dtype)
         more = (0, members.shape[-1] - state.counts.shape[1])
         sums = functional.pad(state.sums, (0, 0, *more)) + members.transpose(1, 2) @ features

@@ -78,7 +78,7 @@ class Ridge(Prior):
         """Build with a network of features and as many outputs as the tasks have; logits are scaled by 10."""
         if arguments.get("scale") is None:
             arguments["scale"] = 10.0 if spec.kind == "classification" else 1.0
-        return cls(net or default_net(spec, None, seed), **({"outputs": spec.outputs} | arguments))
+        return cls(default_net(spec, None, seed) if net is None else net, **({"outputs": spec.outputs} | arguments))
 
     def start(self, tasks: int, about: Tree = None) -> Seen:
         """Return what has been seen before any example: nothing."""
@@ -86,7 +86,7 @@ class Ridge(Prior):
 
     def observe(self, state: Seen, examples: Examples) -> Seen:
         """Add the features and targets of labelled examples."""
-        features = self._features(examples.x) * examples.real[..., None]
+        features = self._features(examples.x).masked_fill(~examples.real[..., None], 0)
         if examples.y is not None and examples.y.is_floating_point():
             targets = examples.y.masked_fill(~examples.real[..., None], 0)
         else:

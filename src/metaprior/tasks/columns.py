@@ -75,6 +75,7 @@ def read_table(file: str | Path, argument: str) -> Frame:
                 sep="\t" if path.suffix.lower() == ".tsv" else ",",
                 dtype=str,
                 encoding="utf-8-sig",
+                skipinitialspace=True,
                 skip_blank_lines=False,
                 index_col=False,
             )
@@ -84,7 +85,7 @@ def read_table(file: str | Path, argument: str) -> Frame:
         raise DataError(f"{argument}: {path} cannot be read as a CSV file ({error})") from error
     frame.columns = [str(name).strip() for name in frame.columns]
     frame.index = pandas.RangeIndex(2, len(frame) + 2)
-    frame = frame.apply(lambda column: column.str.strip()).replace("", np.nan).dropna(how="all")
+    frame = frame.dropna(how="all")
     if frame.empty:
         raise DataError(f"{argument}: {path} has no rows; expected a CSV file with a header and a row for each example")
     return frame
@@ -158,7 +159,7 @@ def problems(frame: Frame, kinds: dict[str, str], needed: Iterable[str] = ()) ->
         if kind == "number":
             wrong = present & ~np.isfinite(numbers_in(column))
         for row, value in column[wrong].items():
-            found.setdefault(row, f"column '{name}' is '{value}', expected a number")
+            found.setdefault(row, f"column '{name}' is '{text(value)}', expected a number")
         if name in needed:
             for row in column.index[~present]:
                 found.setdefault(row, f"column '{name}' is missing a value")
@@ -250,7 +251,8 @@ def texts(values: Column) -> Column:
         >>> list(texts(pandas.Series([1.0, 2.0]))), list(texts(pandas.Series(["1", " b"])))
         (['1', '2'], ['1', 'b'])
     """
-    return values.astype(object).map(text, na_action="ignore")
+    values = values.astype(object)
+    return values.map({value: text(value) for value in values.dropna().unique()})
 
 
 def numbers_in(values: Column) -> np.ndarray:

@@ -83,6 +83,8 @@ class Omniglot(ClassSource):
 
 
 def _characters(split: str, alphabets: Tensor) -> dict[str, Tensor]:
+    if split not in ("characters", "alphabets"):
+        raise DataError(f"split: expected 'characters' or 'alphabets', got '{split}'")
     if split == "characters":
         shuffled = torch.randperm(len(alphabets), generator=torch.Generator().manual_seed(0))
         return {"train": shuffled[:1100], "valid": shuffled[1100:1200], "test": shuffled[1200:]}
@@ -136,12 +138,14 @@ def _read_official(path: Path) -> tuple[np.ndarray, Tensor]:
     except ImportError as error:
         raise missing("pillow", "vision", "reading Omniglot's images") from error
     with zipfile.ZipFile(path) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".png") and "__MACOSX" not in name)
+        names = [name for name in archive.namelist() if name.endswith(".png") and "__MACOSX" not in name]
+        # A file's own name begins with the official number of the character, which orders the packed copy too.
+        names.sort(key=lambda name: name.rsplit("/", 1)[-1])
         characters: dict[tuple[str, str], list[np.ndarray]] = {}
         for name in names:
             alphabet, character = name.split("/")[-3:-1]
             with Image.open(io.BytesIO(archive.read(name))) as image:
                 characters.setdefault((alphabet, character), []).append(~np.asarray(image.convert("1")))
-    alphabets = sorted({alphabet for alphabet, _ in characters})
+    alphabets = list(dict.fromkeys(alphabet for alphabet, _ in characters))
     owners = torch.tensor([alphabets.index(alphabet) for alphabet, _ in characters])
     return np.stack([np.stack(drawings) for drawings in characters.values()]), owners

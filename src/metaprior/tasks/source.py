@@ -3,10 +3,11 @@
 Axis letters: T tasks, N support, Q query, G classes of the data set, M images of a class, C classes of a task.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from metaprior.registry import arguments
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tree import fingerprint
 
-__all__ = ["ClassPool", "ClassSource", "Split", "TaskSource", "TestSet"]
+__all__ = ["ClassPool", "ClassSource", "Split", "TaskSource", "TestSet", "check_positive"]
 
 Split = Literal["train", "valid", "test"]
 
@@ -42,7 +43,7 @@ class TestSet:
 
 
 class TaskSource(ABC):
-    """A distribution of tasks, in three splits whose tasks have nothing in common but their kind."""
+    """A distribution of tasks in three splits; no two of them share a class, where there are classes."""
 
     spec: TaskSpec
 
@@ -70,6 +71,7 @@ class TaskSource(ABC):
             >>> Sinusoid().test_set(10, seed=3).hash == Sinusoid().test_set(10, seed=3).hash
             True
         """
+        check_positive("tasks", tasks)
         generator = torch.Generator().manual_seed(seed)
         sizes = [min(batch, tasks - start) for start in range(0, tasks, batch)]
         episodes = tuple(self.sample(size, generator, split) for size in sizes)
@@ -139,27 +141,49 @@ class ClassSource(TaskSource):
     def pool(self, split: Split) -> ClassPool:
         """Return the classes of a split; called once for each."""
 
+    def with_shots(self, shots: int) -> Self:
+        """Return the same source with another number of support images, over the same resident images."""
+        source = copy.copy(self)
+        source.shots = shots
+        vars(source).pop("_checked", None)
+        return source
+
+    @property
+    def data_hash(self) -> str:
+        """16 hexadecimal digits that change when the training images do."""
+        return fingerprint(self._checked_pool("train").images)
+
     @cached_property
     def _pools(self) -> dict[str, ClassPool]:
         return {}
 
+    @cached_property
+    def _checked(self) -> set[str]:
+        return set()
+
     def _checked_pool(self, split: Split) -> ClassPool:
+        if split not in get_args(Split):
+            raise DataError(f"split: expected one of {', '.join(get_args(Split))}; got '{split}'")
         if split not in self._pools:
-            pool = self.pool(split)
-            _check_sizes(pool, split, _bounds(self.ways)[1], _bounds(self.shots)[1], self.within)
-            self._pools[split] = pool
+            self._pools[split] = self.pool(split)
+        if split not in self._checked:
+            check_positive("queries", self.queries)
+            ways, shots = _bounds("ways", self.ways)[1], _bounds("shots", self.shots)[1]
+            _check_sizes(self._pools[split], split, ways, shots, self.within)
+            self._checked.add(split)
         return self._pools[split]
 
     @property
     def spec(self) -> TaskSpec:  # type: ignore[override]
         """Images of the pool's shape, as many classes as the widest task has."""
         pool = self._checked_pool("train")
-        return TaskSpec("classification", tuple(pool.images.shape[2:]), _bounds(self.ways)[1], len(pool.images))
+        return TaskSpec("classification", tuple(pool.images.shape[2:]), _bounds("ways", self.ways)[1], len(pool.images))
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
         """Draw T tasks: their classes, then the images of each class, all without replacement within a task."""
         pool = self._checked_pool(split)
-        (least_ways, ways), (least_shots, shots) = _bounds(self.ways), _bounds(self.shots)
+        least_ways, ways = _bounds("ways", self.ways)
+        least_shots, shots = _bounds("shots", self.shots)
         drawn = min(shots + self.queries, pool.images.shape[1])
         classes = _choose_classes(pool, tasks, ways, self.within, generator)
         order = torch.rand(tasks, ways, pool.images.shape[1], generator=generator)
@@ -177,11 +201,17 @@ class ClassSource(TaskSource):
         return Episode(support, query, task_ways, labels)
 
 
-def _bounds(number: int | tuple[int, int]) -> tuple[int, int]:
-    least, most = (number, number) if isinstance(number, int) else number
-    if not 1 <= least <= most:
-        raise DataError(f"ways, shots: expected a positive number, or the least and most of it; got {number}")
-    return least, most
+def check_positive(name: str, number: int) -> None:
+    """Raise DataError, naming the argument, if a number is less than 1."""
+    if number < 1:
+        raise DataError(f"{name}: expected at least 1, got {number}")
+
+
+def _bounds(name: str, number: int | tuple[int, int]) -> tuple[int, int]:
+    bounds = tuple(number) if isinstance(number, (tuple, list)) else (number, number)
+    if len(bounds) != 2 or not 1 <= bounds[0] <= bounds[1]:
+        raise DataError(f"{name}: expected a positive number, or the least and most of it; got {number}")
+    return int(bounds[0]), int(bounds[1])
 
 
 def _check_sizes(pool: ClassPool, split: str, ways: int, shots: int, within: bool) -> None:

@@ -233,6 +233,7 @@ class Table(TaskSource):
                 for row, label in labels[strange].items()
             }
         frame = self._without(frame, bad)
+        frame = frame.assign(**{name: numbers_in(frame[name]) for name in kinds if kinds[name] == "number"})
         training, tasks, labels = training[frame.index], tasks[frame.index], labels[frame.index]
 
         target: dict[str, Any] = {"name": self.target, "kind": kind}

@@ -1,0 +1,129 @@
+"""The command line as a user meets it: what it prints, what it writes, and what it says to wrong input."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from metaprior import load
+from metaprior.cli import COMMANDS, main
+
+WAVES = ["--tasks", "sinusoid", "--tasks.queries", "10"]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "waves"
+    words = ["--prior", "maml", "--prior.inner_steps", "2", "--net", "mlp", "--net.hidden", "[8]"]
+    assert main(["acquire", *words, *WAVES, "--steps", "4", "--validations", "2", "--out", str(out)]) == 0
+    return out
+
+
+def test_acquire_writes_checkpoint_log_and_options(run_folder):
+    prior = load(run_folder)
+    assert (prior.inner_steps, prior.net.hidden) == (2, (8,))
+    with open(run_folder / "log.csv") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2", "4"]
+
+
+def test_saved_options_repeat_the_run(run_folder, tmp_path):
+    assert main(["acquire", "--config", str(run_folder / "config.yaml"), "--out", str(tmp_path)]) == 0
+    again, first = load(tmp_path).state_dict(), load(run_folder).state_dict()
+    assert all(bool((again[name] == value).all()) for name, value in first.items())
+
+
+def test_a_flag_wins_over_the_file(run_folder, tmp_path):
+    words = ["--config", str(run_folder / "config.yaml"), "--prior.inner_steps", "3", "--out", str(tmp_path)]
+    assert main(["acquire", *words]) == 0
+    assert load(tmp_path).inner_steps == 3
+
+
+def test_a_preset_gives_its_arguments(tmp_path):
+    assert main(["acquire", "--prior", "fomaml", *WAVES, "--steps", "1", "--out", str(tmp_path)]) == 0
+    assert load(tmp_path).first_order is True
+
+
+def test_evaluate_scores_on_the_tasks_of_the_run_or_others(run_folder, tmp_path, capsys):
+    assert main(["evaluate", str(run_folder), "--episodes", "5", "--out", str(tmp_path / "own.json")]) == 0
+    assert "95 % interval over 5 tasks" in capsys.readouterr().out
+    wide = ["--tasks", "sinusoid", "--tasks.amplitude", "[5,8]", "--out", str(tmp_path / "wide.json")]
+    assert main(["evaluate", str(run_folder), "--episodes", "5", *wide]) == 0
+    own, other = (json.loads((tmp_path / name).read_text()) for name in ("own.json", "wide.json"))
+    assert own["test_hash"] != other["test_hash"]
+
+
+def test_compare_prints_a_table_with_controls(tmp_path, capsys):
+    words = ["--priors", "ridge", "--budget", "0.1", "--episodes", "4", "--validations", "1", "--out", str(tmp_path)]
+    assert main(["compare", *WAVES, *words]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("ridge", "scratch†", "fine_tune†", "frozen†"))
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed for name in ("maml", "protonet", "conv4", "glyphs", "fomaml"))
+
+
+def test_data_list_tells_what_is_here(capsys):
+    assert main(["data", "list"]) == 0
+    assert "omniglot" in capsys.readouterr().out
+
+
+def test_help_of_every_command(capsys):
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in COMMANDS)
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as stop:
+            main([name, "--help"])
+        assert stop.value.code == 0
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["acquire", "--prior", "maml", "--help"])
+    assert "gradient steps on the support set" in capsys.readouterr().out
+
+
+WRONG = {
+    "lst": "did you mean 'list'?",
+    "acquire --prior mmal --tasks sinusoid --steps 1": "did you mean 'maml'?",
+    "acquire --tasks sinusoid --steps 1": "--prior: expected a name; known: anil",
+    "acquire --prior maml --steps 1": "--tasks: expected a name",
+    "acquire --prior maml --tasks sinusoid": "steps, budget: expected one of them, or both; got neither",
+    "acquire --prior maml --tasks sinusoid --steps 0": "steps: expected a positive number, got 0",
+    "acquire --prior maml --tasks sinusoid --steps x": 'Parser key "steps"',
+    "acquire --prior maml --tasks sinusoid --prior.inner_stepz 1": "--prior.inner_stepz",
+    "acquire --prior maml --tasks sinusoid:folder --steps 1": "takes nothing after a colon",
+    "acquire --prior maml --tasks sinusoid --steps 1 --net conv4": "'conv4' takes images",
+    "acquire --prior protonet --tasks sinusoid --steps 1": "ProtoNet is for classification tasks",
+    "acquire --prior maml --tasks sinusoid --steps 1 --device nowhere": "--device: 'nowhere' cannot be used here",
+    "acquire --prior maml --tasks sinusoid --steps 1 --threads 0": "--threads: expected at least 1",
+    "acquire --prior maml --tasks sinusoid --config missing.yaml": "missing.yaml",
+    "acquire --prior maml --tasks": "--tasks: expected a value",
+    "evaluate nowhere": "nowhere/prior.safetensors: no such checkpoint",
+    "evaluate zoo:nothing": "unknown prior of the zoo 'nothing'",
+    "compare --tasks sinusoid --priors maml --shots 1,x": "--shots: expected positive numbers",
+    "list everything": "unknown list 'everything'",
+    "data fetch": "unknown action 'fetch'",
+    "data path": "expected the name of a data set",
+    "data path nothing": "unknown data set 'nothing'",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_input_is_one_sentence_and_exit_status_2(words, capsys):
+    assert main(words.split()) == 2
+    complaint = capsys.readouterr().err
+    assert WRONG[words] in complaint
+    assert complaint.count("\n") == 1
+    assert complaint.startswith("metaprior: ")
+
+
+def test_installed_command_shows_no_traceback(tmp_path):
+    words = [sys.executable, "-m", "metaprior.cli", "evaluate", str(tmp_path)]
+    finished = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2
+    assert "Traceback" not in finished.stderr

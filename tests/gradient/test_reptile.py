@@ -1,0 +1,27 @@
+"""Reptile: an outer step moves the initial weights to the mean of the adapted ones."""
+
+import torch
+
+from metaprior import Reptile, acquire, evaluate
+from metaprior.nets import MLP
+from metaprior.tasks import Sinusoid
+
+
+def test_a_full_step_lands_on_the_mean_of_the_adapted_weights():
+    episode = Sinusoid().sample(4, torch.Generator().manual_seed(0))
+    prior = Reptile(MLP(1, 1), inner_steps=3, step_size=0.01)
+    adapted = prior.observe(prior.start(4), episode.support.joined(episode.query)).weights
+    prior.loss(episode).backward()
+    for name, parameter in prior.net.named_parameters():
+        landed = parameter - parameter.grad
+        torch.testing.assert_close(landed, adapted[name].mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_what_it_acquires_adapts_better_than_initial_weights():
+    source = Sinusoid(shots=10, queries=20)
+    settings = {"inner_steps": 3, "step_size": 0.005, "test_steps": 10}
+    untrained = evaluate(Reptile(MLP(1, 1), **settings), source, episodes=100)
+    prior = Reptile(MLP(1, 1), **settings)
+    acquire(prior, source, steps=150, tasks_per_step=5, validations=0)
+    gain = untrained.scores - evaluate(prior, source, episodes=100).scores
+    assert gain.mean() > 3 * gain.std() / len(gain) ** 0.5

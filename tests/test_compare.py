@@ -1,0 +1,95 @@
+"""Comparisons: equal tasks, equal time, controls, and an honest verdict."""
+
+import json
+
+import pytest
+import torch
+
+from metaprior import MAML, Ridge, compare
+from metaprior.compare import CONTROLS, Comparison, Entry
+from metaprior.errors import MetapriorError
+from metaprior.evaluate import Evaluation
+from metaprior.nets import MLP
+from metaprior.tasks import Sinusoid
+
+SOURCE = Sinusoid(queries=10)
+
+
+def entry(name, scores, control=False, metric="accuracy"):
+    return Entry(name, control, Evaluation(torch.tensor(scores), metric, "hash", False, 1, 1, 0.1))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("compare")
+    return compare(
+        SOURCE,
+        ["ridge"],
+        budget=0.2,
+        episodes=12,
+        shots=(5, 10),
+        shots_episodes=4,
+        validations=1,
+        validation_tasks=4,
+        out=out,
+    ), out
+
+
+def test_holds_the_controls_and_scores_all_on_the_same_tasks(made):
+    comparison, _ = made
+    assert {entry.name for entry in comparison.entries} == {"ridge", *CONTROLS}
+    assert {entry.evaluation.hash for entry in comparison.entries} == {SOURCE.test_set(12, 0).hash}
+    assert all(list(entry.by_shots) == [5, 10] for entry in comparison.entries)
+
+
+def test_gives_each_prior_the_same_time(made):
+    comparison, _ = made
+    for row in comparison.entries:
+        if row.name != "scratch":
+            assert row.acquire_seconds >= 0.2
+
+
+def test_writes_everything_that_it_found(made):
+    comparison, out = made
+    result = json.loads((out / "result.json").read_text())
+    assert [row["prior"] for row in result["rows"]] == [entry.name for entry in comparison.entries]
+    assert result["settings"]["test_hash"] == SOURCE.test_set(12, 0).hash
+    assert (out / "ridge" / "prior.safetensors").is_file()
+
+
+def test_best_comes_first():
+    comparison = compare(
+        SOURCE, {"a": MAML(MLP(1, 1)), "b": Ridge(MLP(1), 1)}, budget=0.1, episodes=8, controls=False, validations=0
+    )
+    means = [row.evaluation.mean for row in comparison.entries]
+    assert means == sorted(means)
+    assert comparison.best_control is None
+    assert "No control was run" in comparison.verdict()
+
+
+def test_margin_is_paired_and_verdict_needs_more_than_chance():
+    better, worse, unclear = [0.9, 0.8, 1.0, 0.9], [0.1, 0.2, 0.1, 0.3], [0.9, 0.1, 0.8, 0.2]
+    control = entry("scratch", [0.5, 0.4, 0.6, 0.5], control=True)
+    rows = [entry("good", better), entry("bad", worse), entry("same", unclear), control]
+    comparison = Comparison(rows, {})
+    margin, interval = comparison.margin(rows[0])
+    assert margin == pytest.approx(0.4)
+    assert interval == pytest.approx(0, abs=1e-6)
+    assert comparison.margin(control) is None
+    assert comparison.verdict() == (
+        "Better than the best control (scratch), beyond the 95 % interval: good. Not better: bad, same."
+    )
+
+
+def test_less_error_is_better():
+    rows = [entry("good", [1.0, 1.1], metric="mse"), entry("scratch", [2.0, 2.1], control=True, metric="mse")]
+    assert Comparison(rows, {}).margin(rows[0])[0] == pytest.approx(1.0)
+
+
+def test_says_what_does_not_fit():
+    with pytest.raises(MetapriorError, match="'protonet' is for classification tasks; Sinusoid has regression tasks"):
+        compare(SOURCE, ["protonet"])
+    with pytest.raises(MetapriorError, match="did you mean 'ridge'"):
+        compare(SOURCE, ["rigde"])
+    with pytest.raises(MetapriorError, match="expected at least one"):
+        compare(SOURCE, [], controls=False)
