@@ -74,13 +74,15 @@ class _Run:
     step: int = 0
     seconds: float = 0.0
     log: list[Progress] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
 
     def save(self, folder: Path, facts: dict[str, Any]) -> None:
         state = self.optimiser.state_dict()["state"]
         named = {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
         named |= {f"optimiser.{index}.{key}": value for index, part in state.items() for key, value in part.items()}
         named["generator"] = self.generator.get_state()
-        facts = {"step": self.step, "seconds": self.seconds, "log": [asdict(line) for line in self.log], **facts}
+        log = [asdict(line) for line in self.log]
+        facts = {"step": self.step, "seconds": self.seconds, "log": log, "losses": self.losses, **facts}
         write_tensors(folder / RESUME_FILE, {k: v.detach().cpu() for k, v in named.items()}, {"run": json.dumps(facts)})
 
     def restore(self, path: Path) -> None:
@@ -88,10 +90,13 @@ class _Run:
             with safe_open(path, framework="pt") as file:
                 named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 facts = json.loads(file.metadata()["run"])
-        except (SafetensorError, OSError, KeyError, TypeError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise AcquireError(f"resume: {path} is damaged ({error}); start again without --resume") from error
         prefix = "prior."
-        self.prior.load_state_dict({k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)})
+        try:
+            self.prior.load_state_dict({k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)})
+        except RuntimeError as error:
+            raise AcquireError(f"resume: {path} is of another prior ({error}); start again without --resume") from error
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in named.items():
             if name.startswith("optimiser."):
@@ -100,7 +105,7 @@ class _Run:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
         self.generator.set_state(named["generator"])
         self.step, self.seconds = facts["step"], facts["seconds"]
-        self.log = [Progress(**line) for line in facts["log"]]
+        self.log, self.losses = [Progress(**line) for line in facts["log"]], facts["losses"]
 
 
 def acquire(
@@ -149,7 +154,7 @@ def acquire(
         The same prior in evaluation mode, and the log. Ctrl-C ends the run early, with a checkpoint.
 
     Raises:
-        AcquireError: if the loss becomes infinite or NaN; the last checkpoint is kept.
+        AcquireError: if the loss or its gradient becomes infinite or NaN; the last checkpoint is kept.
         MetapriorError: if neither `steps` nor `budget` is given, or the prior is not for such tasks.
 
     Example:
@@ -161,7 +166,7 @@ def acquire(
     """
     if steps is None and budget is None:
         raise MetapriorError("steps, budget: expected one of them, or both; got neither")
-    for name, value in (("steps", steps), ("budget", budget)):
+    for name, value in (("steps", steps), ("budget", budget), ("tasks_per_step", tasks_per_step)):
         if value is not None and not value > 0:
             raise MetapriorError(f"{name}: expected a positive number, got {value}")
     check_fit(prior, source)
@@ -183,7 +188,6 @@ def acquire(
         run.restore(folder / RESUME_FILE)
     device = parameters[0].device
     validation = source.test_set(validation_tasks, seed=1, split="valid") if validations else None
-    losses: list[float] = []
     saved = time.monotonic()
 
     def keep() -> None:
@@ -202,19 +206,20 @@ def acquire(
             if anneal:
                 run.optimiser.param_groups[0]["lr"] = top_rate * 0.5 * (1 + math.cos(math.pi * before))
             episode = source.sample(tasks_per_step or suggested["tasks_per_step"], run.generator).to(device)
-            loss = _outer_step(prior, episode, run.optimiser, parameters, clip)
-            if not math.isfinite(loss):
-                kept = f"; the checkpoint in {folder} is of an earlier step" if folder else ""
-                raise AcquireError(f"loss: became {loss} at step {run.step + 1}{kept}; try a smaller step size")
+            loss, gradient = _outer_step(prior, episode, run.optimiser, parameters, clip)
+            for name, number in (("loss", loss), ("gradient", gradient)):
+                if not math.isfinite(number):
+                    kept = f"; the checkpoint in {folder} is of an earlier step" if folder else ""
+                    raise AcquireError(f"{name}: became {number} at step {run.step + 1}{kept}; try a smaller step size")
             run.step += 1
             run.seconds += time.perf_counter() - start
-            losses.append(loss)
+            run.losses.append(loss)
             due = validation and int(min(fraction(), 1) * validations) > int(before * validations)
             score = evaluate(prior, validation).mean if validation and due else None
-            line = Progress(run.step, run.seconds, min(fraction(), 1.0), sum(losses) / len(losses), score)
+            line = Progress(run.step, run.seconds, min(fraction(), 1.0), sum(run.losses) / len(run.losses), score)
             if due or fraction() >= 1:
                 run.log.append(line)
-                losses.clear()
+                run.losses.clear()
             if report is not None:
                 report(line)
             if time.monotonic() - saved > save_every:
@@ -226,8 +231,12 @@ def acquire(
 
 def _outer_step(
     prior: Prior, episode: Any, optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], clip: float | None
-) -> float:
-    """Take one step on the mean loss of the tasks, a chunk of them in memory at a time; return that loss."""
+) -> tuple[float, float]:
+    """Take one step on the mean loss of the tasks, a chunk of them in memory at a time.
+
+    Returns:
+        The loss and the norm of its gradient; where either is not finite, no step was taken.
+    """
     optimiser.zero_grad()
     chunk = prior.chunk_size or episode.tasks
     total = 0.0
@@ -236,12 +245,10 @@ def _outer_step(
         loss = prior.loss(part) * (part.tasks / episode.tasks)
         loss.backward()
         total += loss.item()
-    if not math.isfinite(total):
-        return total
-    if clip is not None:
-        torch.nn.utils.clip_grad_norm_(parameters, clip)
-    optimiser.step()
-    return total
+    norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip).item()
+    if math.isfinite(total) and math.isfinite(norm):
+        optimiser.step()
+    return total, norm
 
 
 def _described(source: TaskSource) -> dict[str, Any]:

@@ -1,0 +1,317 @@
+import csv
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import Any, Self
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from metaprior import MAML, Prior, ProtoNet, Scratch, acquire, evaluate, load, read_card
+from metaprior.errors import AcquireError, MetapriorError
+from metaprior.nets import MLP, Conv4
+from metaprior.registry import priors
+from metaprior.tasks import Episode, Examples, Sinusoid, TaskSpec
+from metaprior.testing import ToyTasks
+from metaprior.tree import Tree
+
+IMAGES = ToyTasks("classification", (1, 16, 16), outputs=2, pool=4)
+
+
+def maml(**arguments) -> MAML:
+    return MAML(MLP(1, 1, hidden=(8,)), step_size=0.01, **arguments)
+
+
+def conv(**arguments) -> ProtoNet:
+    return ProtoNet(Conv4(1, 16, width=4), ways=2)
+
+
+def weights(prior: Prior) -> list[Tensor]:
+    return [value.clone() for value in prior.state_dict().values()]
+
+
+def same(left: Prior, right: Prior) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(left), weights(right), strict=True))
+
+
+class Slope(Prior):
+    """The loss is `slope` times the one weight, plus a term whose gradient is NaN once the weight is below zero."""
+
+    outer = {"optimiser": "sgd", "learning_rate": 1.0, "tasks_per_step": 1}  # noqa: RUF012
+
+    def __init__(self, slope: float = 1.0, first: float = 0.0, brittle: bool = False):
+        super().__init__()
+        self.slope = slope
+        self.first = first
+        self.brittle = brittle
+        self.weight = nn.Parameter(torch.tensor(first))
+
+    @classmethod
+    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
+        return cls(**arguments)
+
+    def start(self, tasks: int, about: Tree = None) -> Tensor:
+        return self.weight.expand(tasks, 1)
+
+    def observe(self, state: Tensor, examples: Examples) -> Tensor:
+        return state
+
+    def predict(self, state: Tensor, x: Tensor) -> Tensor:
+        return state[:, None].expand(-1, x.shape[1], -1)
+
+    def loss(self, episode: Episode) -> Tensor:
+        # The square root of a constant zero has an infinite slope, and infinity times zero is NaN.
+        poison = (self.weight * 0).sqrt() if self.brittle and self.weight < 0 else 0.0
+        return self.slope * self.weight + poison
+
+
+@pytest.fixture
+def slope_is_registered(monkeypatch):
+    monkeypatch.setitem(priors._classes, "_test_slope", Slope)
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(step: int, action=None):
+    def report(progress):
+        if progress.step == step:
+            if action is None:
+                raise Stop
+            action()
+
+    return report
+
+
+@pytest.mark.parametrize(("make", "source"), [(maml, Sinusoid()), (conv, IMAGES)])
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(tmp_path, make, source, optimiser):
+    def run(**arguments):
+        settings = {"steps": 9, "optimiser": optimiser, "validations": 2, "validation_tasks": 4, "tasks_per_step": 3}
+        return acquire(make(), source, **settings, **arguments)
+
+    whole = run()
+    with pytest.raises(Stop):
+        run(out=tmp_path, save_every=0, report=stop_at(7))
+    assert read_card(tmp_path)["step"] == 6
+    resumed = run(out=tmp_path, resume=True)
+    assert same(resumed.prior, whole.prior)
+    assert same(load(tmp_path), whole.prior)
+    told = [[dataclasses.replace(line, seconds=0.0) for line in acquired.log] for acquired in (resumed, whole)]
+    assert told[0] == told[1]
+
+    finished = run(out=tmp_path, resume=True)
+    assert same(finished.prior, whole.prior)
+    assert finished.log == resumed.log
+
+
+SCRIPT = """
+    import os, signal, sys
+    import torch
+    from metaprior import ProtoNet, acquire
+    from metaprior.nets import Conv4
+    from metaprior.testing import ToyTasks
+
+    def report(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.set_num_threads(1)
+    source = ToyTasks("classification", (1, 16, 16), outputs=2, pool=4)
+    prior = ProtoNet(Conv4(1, 16, width=4), ways=2)
+    acquire(prior, source, steps=8, tasks_per_step=3, validations=0, out=sys.argv[1], save_every=0, report=report)
+"""
+
+
+def test_a_killed_process_leaves_what_another_goes_on_from(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path)], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert read_card(tmp_path)["step"] == 4
+    settings = {"steps": 8, "tasks_per_step": 3, "validations": 0}
+    resumed = acquire(conv(), IMAGES, out=tmp_path, resume=True, **settings).prior
+    assert same(resumed, acquire(conv(), IMAGES, **settings).prior)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_a_usable_checkpoint(tmp_path, number):
+    handler = signal.getsignal(number)
+    report = stop_at(3, lambda: os.kill(os.getpid(), number))
+    acquired = acquire(maml(), Sinusoid(), steps=50, out=tmp_path, validations=0, report=report)
+    assert acquired.interrupted
+    assert read_card(tmp_path)["step"] == 3
+    assert signal.getsignal(number) is handler
+    assert same(load(tmp_path), acquired.prior)
+    resumed = acquire(maml(), Sinusoid(), steps=6, out=tmp_path, validations=0, resume=True)
+    assert not resumed.interrupted
+    assert read_card(tmp_path)["step"] == 6
+
+
+def test_a_second_interruption_ends_at_once():
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        acquire(maml(), Sinusoid(), steps=50, validations=0, report=stop_at(3, twice))
+
+
+class Poisoned(Sinusoid):
+    """Sinusoids whose fifth batch of training tasks holds a NaN."""
+
+    drawn = 0
+
+    def sample(self, tasks, generator, split="train"):
+        episode = super().sample(tasks, generator, split)
+        self.drawn += tasks == 3
+        if self.drawn == 5:
+            episode.query.y[0, 0] = torch.nan
+        return episode
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path):
+    with pytest.raises(AcquireError, match=r"loss: became nan at step 5; the checkpoint in .* is of an earlier step"):
+        acquire(maml(), Poisoned(), steps=9, tasks_per_step=3, out=tmp_path, save_every=0, validations=0)
+    assert read_card(tmp_path)["step"] == 4
+    assert all(value.isfinite().all() for value in weights(load(tmp_path)))
+
+
+@pytest.mark.parametrize("clip", [10.0, None])
+def test_a_gradient_that_is_no_number_stops_before_it_does_harm(tmp_path, slope_is_registered, clip):
+    prior = Slope(brittle=True, first=1.5)
+    with pytest.raises(AcquireError, match="gradient: became nan at step 3"):
+        acquire(prior, Sinusoid(), steps=9, anneal=False, out=tmp_path, save_every=0, validations=0, clip=clip)
+    assert read_card(tmp_path)["step"] == 2
+    assert load(tmp_path).weight.item() == -0.5
+
+
+def test_the_learning_rate_falls_along_a_half_cosine():
+    acquired = acquire(Slope(), Sinusoid(), steps=10, validations=0)
+    rates = [0.5 * (1 + math.cos(math.pi * step / 10)) for step in range(10)]
+    assert acquired.prior.weight.item() == pytest.approx(-sum(rates))
+    assert acquire(Slope(), Sinusoid(), steps=10, anneal=False, validations=0).prior.weight.item() == -10
+
+
+def test_the_gradient_is_clipped_and_the_learning_rate_given():
+    settings = {"steps": 1, "validations": 0}
+    assert acquire(Slope(slope=50), Sinusoid(), **settings).prior.weight.item() == pytest.approx(-10, rel=1e-3)
+    assert acquire(Slope(slope=50), Sinusoid(), clip=None, **settings).prior.weight.item() == -50
+    assert acquire(Slope(), Sinusoid(), learning_rate=0.25, **settings).prior.weight.item() == -0.25
+    assert acquire(Slope(), Sinusoid(), optimiser="adam", **settings).prior.weight.item() == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, "auto"])
+def test_chunks_do_not_change_the_update(chunk):
+    class Double(ToyTasks):
+        def sample(self, tasks, generator, split="train"):
+            return super().sample(tasks, generator, split).to(torch.float64)
+
+    def run(chunk):
+        prior = MAML(MLP(4, 3, hidden=(8,)), step_size=0.1, chunk=chunk).double()
+        settings = {"tasks_per_step": 5, "optimiser": "sgd", "learning_rate": 0.5, "validations": 0}
+        return acquire(prior, Double(), steps=3, **settings)
+
+    pairs = zip(weights(run(chunk).prior), weights(run(5).prior), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-10, rtol=1e-10) for a, b in pairs)
+
+
+def test_a_budget_ends_the_run(tmp_path):
+    acquired = acquire(maml(), Sinusoid(), budget=0.3, steps=100_000, out=tmp_path, validations=3, validation_tasks=2)
+    assert 0.3 <= acquired.log[-1].seconds < 5
+    assert acquired.log[-1].fraction == 1
+    assert acquired.log[-1].step == read_card(tmp_path)["step"] < 100_000
+
+
+def test_the_log_has_a_line_for_each_validation(tmp_path):
+    seen = []
+    acquired = acquire(maml(), Sinusoid(), steps=7, validations=3, validation_tasks=5, out=tmp_path, report=seen.append)
+    assert [line.step for line in seen] == list(range(1, 8))
+    assert len(acquired.log) == 3
+    assert acquired.log[-1].step == 7
+    assert acquired.log[-1].fraction == 1
+    assert all(line.validation is not None and line.validation > 0 for line in acquired.log)
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [line.step for line in acquired.log]
+    assert [float(row["loss"]) for row in rows] == [line.loss for line in acquired.log]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "prior.safetensors", "resume.safetensors"]
+
+
+def test_the_card_says_what_was_done(tmp_path):
+    acquire(maml(), Sinusoid(shots=4), steps=2, seed=3, out=tmp_path, validations=0, facts={"who": "me"})
+    card = read_card(tmp_path)
+    assert (card["seed"], card["step"], card["who"]) == (3, 2, "me")
+    assert card["tasks"]["source"] == "sinusoid"
+    assert card["tasks"]["arguments"]["shots"] == 4
+    assert card["spec"] == {"kind": "regression", "x_shape": [1], "outputs": 1, "pool": None}
+    assert card["data_hash"] == Sinusoid(shots=4).data_hash
+    json.dumps(card)
+
+
+def test_the_same_seed_gives_the_same_prior_and_another_another():
+    runs = [acquire(maml(), Sinusoid(), steps=2, seed=seed, validations=0).prior for seed in (0, 0, 1)]
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+def test_validation_does_not_change_the_run():
+    runs = [acquire(maml(), Sinusoid(), steps=4, validations=n, validation_tasks=3).prior for n in (0, 4)]
+    assert same(*runs)
+
+
+def test_what_does_not_learn_is_stored_as_it_is(tmp_path):
+    prior = Scratch(MLP(1, 1, hidden=(4,)), steps=2)
+    before = weights(prior)
+    acquired = acquire(prior, Sinusoid(), steps=5, out=tmp_path)
+    assert acquired.log == []
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(load(tmp_path)), strict=True))
+
+
+def test_acquiring_helps():
+    prior = MAML(MLP(1, 1), step_size=0.01)
+    before = evaluate(prior, Sinusoid(), episodes=100).mean
+    acquire(prior, Sinusoid(), steps=150, validations=0)
+    assert evaluate(prior, Sinusoid(), episodes=100).mean < 0.9 * before
+
+
+@pytest.mark.parametrize(
+    ("prior", "arguments", "sentence"),
+    [
+        (maml, {}, "steps, budget: expected one of them"),
+        (maml, {"steps": 0}, "steps: expected a positive number, got 0"),
+        (maml, {"budget": -1.0}, "budget: expected a positive number, got -1.0"),
+        (maml, {"steps": 1, "tasks_per_step": 0}, "tasks_per_step: expected a positive number, got 0"),
+        (conv, {"steps": 1}, "ProtoNet is for classification tasks; Sinusoid has regression tasks"),
+        (Slope, {"steps": 1, "out": "unused"}, "Slope is not registered"),
+    ],
+)
+def test_a_wrong_argument_is_named(prior, arguments, sentence):
+    with pytest.raises(MetapriorError, match=sentence):
+        acquire(prior(), Sinusoid(), **arguments)
+
+
+def test_resuming_with_nothing_to_resume_begins(tmp_path):
+    acquired = acquire(maml(), Sinusoid(), steps=2, out=tmp_path / "new", resume=True, validations=0)
+    assert acquired.log[-1].step == 2
+
+
+@pytest.mark.parametrize("left", [0, 7, 100, -50])
+def test_a_damaged_resume_file_is_refused(tmp_path, left):
+    acquire(maml(), Sinusoid(), steps=2, out=tmp_path, validations=0)
+    file = tmp_path / "resume.safetensors"
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(AcquireError, match=r"resume: .*resume\.safetensors is damaged"):
+        acquire(maml(), Sinusoid(), steps=4, out=tmp_path, resume=True, validations=0)
+
+
+def test_resuming_another_prior_is_refused(tmp_path):
+    acquire(maml(), Sinusoid(), steps=2, out=tmp_path, validations=0)
+    other = MAML(MLP(1, 1, hidden=(9,)), step_size=0.01)
+    with pytest.raises(AcquireError, match=r"resume: .* is of another prior"):
+        acquire(other, Sinusoid(), steps=4, out=tmp_path, resume=True, validations=0)
