@@ -98,10 +98,12 @@ def evaluate(
         >>> len(evaluate(prior, Sinusoid(), episodes=20).scores)
         20
     """
+    if not episodes > 0:
+        raise MetapriorError(f"episodes: expected a positive number, got {episodes}")
     if isinstance(tasks, TaskSource):
         check_fit(prior, tasks)
         tasks = tasks.test_set(episodes, seed, split)
-    training = prior.training
+    modes = [(module, module.training) for module in prior.modules()]
     prior.eval()
     device = next((parameter.device for parameter in prior.parameters()), torch.device("cpu"))
     scores, seconds, state_bytes = [], 0.0, 0
@@ -118,7 +120,8 @@ def evaluate(
                 state_bytes = nbytes(state) // episode.tasks
                 scores.append(task_scores(prediction, episode.query, episode.ways).float().cpu())
     finally:
-        prior.train(training)
+        for module, training in modes:
+            module.training = training
     labels = tasks.episodes[0].query.y
     assert labels is not None
     return Evaluation(
