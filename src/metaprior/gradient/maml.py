@@ -102,7 +102,7 @@ class MAML(Prior):
         """Build with a network of as many outputs as the tasks have; steps are of size 0.1 for classification."""
         if arguments.get("step_size") is None:
             arguments["step_size"] = 0.1 if spec.kind == "classification" else 0.01
-        return cls(net or default_net(spec, spec.outputs, seed), **arguments)
+        return cls(default_net(spec, spec.outputs, seed) if net is None else net, **arguments)
 
     @property
     def chunk_size(self) -> int | None:

@@ -48,6 +48,7 @@ def apply(net: nn.Module, x: Tree) -> Tensor:
         `(T, N, F)`.
 
     Example:
+        >>> import torch
         >>> apply(nn.Linear(3, 2), torch.zeros(4, 5, 3)).shape
         torch.Size([4, 5, 2])
     """
@@ -77,6 +78,7 @@ def apply_per_task(
         Outputs `(T, N, F)`, and the statistics that were used.
 
     Example:
+        >>> import torch
         >>> net = nn.Linear(3, 2)
         >>> weights = {name: p.expand(4, *p.shape) for name, p in net.named_parameters()}
         >>> apply_per_task(net, weights, torch.zeros(4, 5, 3))[0].shape
