@@ -10,7 +10,8 @@ from torch import Tensor
 
 from metaprior.gradient.maml import MAML
 from metaprior.registry import priors
-from metaprior.tasks.episode import Episode
+from metaprior.tasks.episode import Episode, Examples
+from metaprior.tree import map_chunks
 
 __all__ = ["Reptile"]
 
@@ -23,8 +24,8 @@ class Reptile(MAML):
 
     Source: Nichol et al. 2018 (arXiv 1803.02999), algorithm 2. The outer update, a step of the size of the learning
     rate towards the mean of the adapted weights, is said as the gradient of half the squared distance to them.
-    Differs: an inner step is plain gradient descent on all the examples of the task, support and query, instead of
-    Adam on a part of them.
+    Differs: an inner step is plain gradient descent instead of Adam; each takes its own part of the examples of the
+    task, support and query together, every `inner_steps`-th of them.
 
     Example:
         >>> from metaprior.nets import MLP
@@ -39,10 +40,14 @@ class Reptile(MAML):
 
     def loss(self, episode: Episode) -> Tensor:
         """Return half the mean squared distance from the initial weights to the adapted ones, taken as constants."""
-        start = self.start(episode.tasks, episode.about)
+        start = self.start(episode.tasks, episode.about).weights
         with torch.no_grad():
-            adapted = self.observe(start, episode.support.joined(episode.query))
-        distances = [
-            (weight - adapted.weights[name]).square().flatten(1).sum(1) for name, weight in start.weights.items()
-        ]
+            adapted = map_chunks(self._trained, self.chunk_size, start, episode.support.joined(episode.query))
+        distances = [(weight - adapted[name]).square().flatten(1).sum(1) for name, weight in start.items()]
         return 0.5 * torch.stack(distances).sum(0).mean()
+
+    def _trained(self, weights: dict[str, Tensor], examples: Examples) -> dict[str, Tensor]:
+        for step in range(self.inner_steps):
+            part = examples.take(slice(step, None, self.inner_steps))
+            weights = self._inner_step(weights, part, step, differentiable=False)
+        return weights
