@@ -224,26 +224,29 @@ class Table(TaskSource):
         if not kinds:
             raise DataError(f"file: {self.file} has no values besides the task, the target and the ignored columns")
         bad = problems(frame, own | kinds, needed=own)
-        labels = texts(frame[self.target])
-        seen = sorted(labels[training & ~frame.index.isin(list(bad))].unique(), key=_natural)
-        if kind == "classification" and self.ways is None:
-            strange = ~labels.isin(seen) & ~frame.index.isin(list(bad))
-            bad |= {
-                row: f"class '{label}' occurs in no training task (with ways, classes may differ from task to task)"
-                for row, label in labels[strange].items()
-            }
+        known: list[str] = []
+        if kind == "classification":
+            good = texts(frame.loc[~frame.index.isin(list(bad)), self.target])
+            known = sorted(good[training[good.index]].unique(), key=_natural)
+            if self.ways is None:
+                bad |= {
+                    row: f"class '{label}' occurs in no training task (with ways, classes may differ from task to task)"
+                    for row, label in good[~good.isin(known)].items()
+                }
         frame = self._without(frame, bad)
         frame = frame.assign(**{name: numbers_in(frame[name]) for name in kinds if kinds[name] == "number"})
-        training, tasks, labels = training[frame.index], tasks[frame.index], labels[frame.index]
+        training, tasks = training[frame.index], tasks[frame.index]
 
         target: dict[str, Any] = {"name": self.target, "kind": kind}
-        classes = seen + sorted(set(labels) - set(seen), key=_natural) if kind == "classification" else []
+        classes: list[str] = []
         if kind == "regression":
             column = fit_column(frame.loc[training, self.target], "number")
             target |= {"mean": column["mean"], "scale": column["scale"]}
             y = (numbers_in(frame[self.target]) - target["mean"]) / target["scale"]
         else:
-            target["classes"] = seen if self.ways is None else None
+            target["classes"] = known if self.ways is None else None
+            labels = texts(frame[self.target])
+            classes = known + sorted(set(labels) - set(known), key=_natural)
             y = labels.map({name: index for index, name in enumerate(classes)}).to_numpy()
         columns = [fit_column(frame.loc[training, name], kind) for name, kind in kinds.items()]
         inputs = {"kind": "table", "task": self.task, "columns": columns, "target": target}
@@ -251,7 +254,7 @@ class Table(TaskSource):
         parts: dict[Split, _Part] = {
             split: _part(x, y, tasks, chosen, len(classes)) for split, chosen in splits.items()
         }
-        return _Loaded(inputs, classes, len(seen), parts)
+        return _Loaded(inputs, classes, len(known), parts)
 
     def _without(self, frame: Frame, bad: dict[int, str]) -> Frame:
         if not bad:
