@@ -91,12 +91,14 @@ def patch_moments(
         >>> patch_moments(convolution, torch.full((1, 1, 1, 1), 2.0), torch.tensor([[[[1.0, 3.0]]]]))
         (tensor([4.]), tensor([4.]))
     """
-    how = (convolution.dilation, convolution.padding, convolution.stride)
+    assert not isinstance(convolution.padding, str)
     rows = kernel.flatten(1).double()
     means, products = [], []
     for part in x.split(max(1, _PIECE * len(x) // (x.numel() * rows.shape[1]))):
         # In double precision, since a kernel of mixed signs cancels most of the covariance of a smooth image.
-        seen = functional.unfold(part.double(), kernel.shape[2:], *how)
+        seen = functional.unfold(
+            part.double(), kernel.shape[2:], convolution.dilation, convolution.padding, convolution.stride
+        )
         means.append(seen.mean(2))
         products.append((seen @ seen.transpose(1, 2)).flatten(1) / seen.shape[2])
     mean = _average(torch.cat(means), mask)
