@@ -1,0 +1,101 @@
+"""Score the acquired priors and the controls on fixed Omniglot tasks: `python results/omniglot/score.py RUNS`."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from metaprior import Frozen, Scratch, evaluate, load, read_card
+from metaprior.checkpoint import versions
+from metaprior.files import write_text
+from metaprior.registry import arguments
+from metaprior.tasks import Omniglot
+
+HERE = Path(__file__).parent
+MANY, FEW = 1000, 200  # tasks; FEW for controls that train a network for each task
+PUBLISHED = {
+    ("protonet", 5): "98.8",
+    ("protonet", 20): "96.0",
+    ("maml", 5): "98.7 ± 0.4 (transductive)",
+    ("maml", 20): "95.8 ± 0.3 (transductive)",
+    ("fomaml", 5): "98.3 (transductive)",
+    ("fomaml", 20): "89.4 (transductive)",
+    ("reptile", 5): "95.39 inductive, 97.68 transductive",
+    ("reptile", 20): "88.14 inductive, 89.43 transductive",
+}
+
+
+def contestants(runs, ways):
+    """Yield name, prior, card, and number of test tasks of everything that was acquired for so many ways."""
+    for name, folder in (("protonet", "protonet"), ("ridge", "ridge")):
+        if (runs / folder).exists():
+            yield name, load(runs / folder), read_card(runs / folder), MANY
+    for name in ("maml", "fomaml", "reptile"):
+        folder = runs / f"{name}{ways}"
+        if folder.exists():
+            yield name, load(folder), read_card(folder), MANY
+    if (runs / "fine_tune").exists():
+        tuned, card = load(runs / "fine_tune"), read_card(runs / "fine_tune")
+        yield "fine_tune (control)", tuned, card, FEW
+        given = arguments(tuned) | {"steps": 50, "learning_rate": 0.1}
+        frozen = Frozen(**given)
+        frozen.load_state_dict(tuned.state_dict())
+        yield "frozen (control)", frozen.eval(), card, MANY
+    scratch = Scratch.for_tasks(Omniglot(ways=ways).spec)
+    yield "scratch (control)", scratch, {"seconds": 0.0, "step": 0}, FEW
+
+
+def main():
+    """Write `result.json` and `table.md` beside this file."""
+    torch.set_num_threads(1)
+    runs = Path(sys.argv[1])
+    rows = []
+    for ways, queries in ((5, 15), (20, 5)):
+        source = Omniglot(ways=ways, shots=1, queries=queries)
+        sets = {count: source.test_set(count, seed=0) for count in (MANY, FEW)}
+        for name, prior, card, count in contestants(runs, ways):
+            for transductive in (False, True) if "transductive" in vars(prior) else (False,):
+                if "transductive" in vars(prior):
+                    prior.transductive = transductive
+                result = evaluate(prior, sets[count])
+                rows.append(
+                    {
+                        "prior": name,
+                        "ways": ways,
+                        "shots": 1,
+                        "published": PUBLISHED.get((name, ways)),
+                        "acquired_transductive": card.get("arguments", {}).get("transductive", False),
+                        "acquire_seconds": card["seconds"],
+                        "acquire_steps": card["step"],
+                        **result.row(),
+                    }
+                )
+                print(f"{ways}-way {name:20} transductive={transductive!s:5} {result}", flush=True)
+    write_text(HERE / "result.json", json.dumps({"versions": versions(), "seed": 0, "rows": rows}, indent=2) + "\n")
+    write_text(HERE / "table.md", table(rows))
+
+
+def table(rows):
+    """Return the rows as Markdown."""
+    lines = [
+        "| ways | prior | queries see each other | accuracy, 95 % interval | tasks | published | acquired in | adapt |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = (
+            row["ways"],
+            row["prior"],
+            "yes" if row["transductive"] else "no",
+            f"{100 * row['mean']:.2f} ± {100 * row['interval_95']:.2f}",
+            row["tasks"],
+            row["published"] or "",
+            f"{row['acquire_seconds']:.0f} s, {row['acquire_steps']:,} steps",
+            f"{1000 * row['adapt_seconds']:.0f} ms",
+        )
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
