@@ -1,6 +1,9 @@
 """Acquire a prior from many related tasks, once; adapt it to a novel task, from a handful of examples, in seconds."""
 
+from typing import TYPE_CHECKING, Any
+
 from metaprior.acquire import Acquired, Progress, acquire
+from metaprior.adapt import Predictions, adapt
 from metaprior.checkpoint import load, load_state, read_card, save, save_state
 from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Scratch
@@ -8,6 +11,9 @@ from metaprior.evaluate import Evaluation, evaluate
 from metaprior.gradient import MAML, MetaSGD, Reptile
 from metaprior.metric import ProtoNet, Ridge
 from metaprior.prior import Prior
+
+if TYPE_CHECKING:
+    from metaprior.estimators import PriorClassifier, PriorRegressor
 
 __all__ = [
     "MAML",
@@ -17,13 +23,17 @@ __all__ = [
     "FineTune",
     "Frozen",
     "MetaSGD",
+    "Predictions",
     "Prior",
+    "PriorClassifier",
+    "PriorRegressor",
     "Progress",
     "ProtoNet",
     "Reptile",
     "Ridge",
     "Scratch",
     "acquire",
+    "adapt",
     "compare",
     "evaluate",
     "load",
@@ -32,3 +42,12 @@ __all__ = [
     "save",
     "save_state",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators when they are asked for, since they need scikit-learn."""
+    if name in ("PriorClassifier", "PriorRegressor"):
+        from metaprior import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'metaprior' has no attribute '{name}'")
