@@ -29,4 +29,4 @@ def keep_memory() -> bool:
         return False
     library = ctypes.CDLL(None)
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
-    return all([library.mallopt(option, value) == 1 for option, value in settings])
+    return all(library.mallopt(option, value) == 1 for option, value in settings)
