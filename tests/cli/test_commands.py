@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -38,6 +39,22 @@ def test_a_flag_wins_over_the_file(run_folder, tmp_path):
     words = ["--config", str(run_folder / "config.yaml"), "--prior.inner_steps", "3", "--out", str(tmp_path)]
     assert main(["acquire", *words]) == 0
     assert load(tmp_path).inner_steps == 3
+
+
+def test_switches_and_dashes(tmp_path):
+    words = ["--prior", "maml", "--prior.first-order", *WAVES, "--steps", "2", "--save-every=0", "--out", str(tmp_path)]
+    assert main(["acquire", *words]) == 0
+    assert load(tmp_path).first_order is True
+    assert main(["acquire", *words, "--resume"]) == 0
+    assert main(["acquire", *words, "--resume", "false"]) == 0
+
+
+def test_a_warning_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "metaprior.cli.list_command.run", lambda words: warnings.warn("row 3 was skipped", stacklevel=1)
+    )
+    assert main(["list"]) == 0
+    assert capsys.readouterr().err == "metaprior: row 3 was skipped\n"
 
 
 def test_a_preset_gives_its_arguments(tmp_path):

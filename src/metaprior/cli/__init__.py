@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
 
 from metaprior.errors import MetapriorError, UnknownNameError
@@ -52,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise UnknownNameError("command", name, COMMANDS)
-        importlib.import_module(f"metaprior.cli.{name}_command").run(words[1:])
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = _show_warning
+            importlib.import_module(f"metaprior.cli.{name}_command").run(words[1:])
     except (MetapriorError, OSError) as error:
         print(f"metaprior: {error}", file=sys.stderr)
         return 2
@@ -60,3 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("metaprior: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _show_warning(message: Warning | str, *where: object) -> None:
+    print(f"metaprior: {message}", file=sys.stderr)

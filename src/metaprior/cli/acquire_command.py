@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> None:
     with progress_bar(metric) as update:
         acquired = acquire(prior, source, report=lambda line: update(parser.names["prior"], line), **options)
     if acquired.interrupted:
-        console.print("Stopped early; what was acquired so far is usable, and --resume true goes on from it.")
+        console.print("Stopped early; what was acquired so far is usable, and --resume goes on from it.")
     if parsed.out is not None:
         card = read_card(parsed.out)
         console.print(f"{parsed.out}: prior.safetensors, log.csv, config.yaml (data {card['data_hash']})")

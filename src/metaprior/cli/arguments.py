@@ -66,7 +66,7 @@ class Parser:
         Raises:
             MetapriorError: for an option that does not exist or a value of the wrong type.
         """
-        words = list(words)
+        words = [_underscored(word) for word in words]
         config = self._read_config(words)
         for choice in self.choices.values():
             self._choose(choice, words, config)
@@ -77,7 +77,7 @@ class Parser:
             raise MetapriorError(f"--{missing[0]}: expected a name; known: {known}")
         try:
             self.options.set_defaults(_flat(config))
-            parsed = self.options.parse_args(words)
+            parsed = self.options.parse_args(self._with_true(words))
         except (ArgumentError, KeyError) as error:
             raise MetapriorError(f"{self.command}: {' '.join(str(error).split())}") from error
         if parsed.threads is not None:
@@ -104,6 +104,15 @@ class Parser:
         for key, name in self.names.items():
             values[key] = {"name": name, **(values.get(key) or {})}
         return yaml.safe_dump(_plain(values), sort_keys=False)
+
+    def _with_true(self, words: list[str]) -> list[str]:
+        """Let `--resume` stand for `--resume true`, and likewise every option that is true or false."""
+        switches = {f"--{key}" for key, value in self.options.get_defaults().items() if isinstance(value, bool)}
+        following = [*words[1:], "--"][: len(words)]
+        return [
+            f"{word}=true" if word in switches and after.startswith("-") else word
+            for word, after in zip(words, following, strict=True)
+        ]
 
     def _read_config(self, words: list[str]) -> dict[str, Any]:
         path = _pop(words, "--config")
@@ -137,6 +146,12 @@ class Parser:
         self.options.add_class_arguments(cls, choice.key, skip=choice.skip, instantiate=False, sub_configs=False)
         self.options.set_defaults({f"{choice.key}.{key}": value for key, value in implied.items()})
         config[choice.key] = settings
+
+
+def _underscored(word: str) -> str:
+    """Let `--skip-bad` stand for `--skip_bad`."""
+    option, equals, value = word.partition("=")
+    return option[:2] + option[2:].replace("-", "_") + equals + value if option.startswith("--") else word
 
 
 def _pop(words: list[str], option: str) -> str | None:
