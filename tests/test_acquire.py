@@ -206,6 +206,11 @@ def test_the_gradient_is_clipped_and_the_learning_rate_given():
     assert acquire(Slope(), Sinusoid(), optimiser="adam", **settings).prior.weight.item() == pytest.approx(-1)
 
 
+def test_a_gradient_whose_square_overflows_is_clipped():
+    acquired = acquire(Slope(slope=1e30), Sinusoid(), steps=1, validations=0)
+    assert acquired.prior.weight.item() == pytest.approx(-10)
+
+
 @pytest.mark.parametrize("chunk", [1, 2, "auto"])
 def test_chunks_do_not_change_the_update(chunk):
     class Double(ToyTasks):

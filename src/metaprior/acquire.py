@@ -245,10 +245,21 @@ def _outer_step(
         loss = prior.loss(part) * (part.tasks / episode.tasks)
         loss.backward()
         total += loss.item()
-    norm = torch.nn.utils.clip_grad_norm_(parameters, math.inf if clip is None else clip).item()
-    if math.isfinite(total) and math.isfinite(norm):
+    norm = _norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if math.isfinite(total) and norm.isfinite():
+        if clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
         optimiser.step()
-    return total, norm
+    return total, norm.item()
+
+
+def _norm(gradients: list[Tensor]) -> Tensor:
+    """Return the norm of all gradients together; where its square overflows, a bound of it."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if norm.isfinite():
+        return norm
+    largest = torch.stack([gradient.abs().max() for gradient in gradients]).max()
+    return largest * sum(gradient.numel() for gradient in gradients) ** 0.5
 
 
 def _described(source: TaskSource) -> dict[str, Any]:
