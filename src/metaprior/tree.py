@@ -62,7 +62,7 @@ def map_chunks(function: Callable[..., Tree], chunk: int | None, *trees: Tree) -
         return function(*trees)
     return concatenate(
         [
-            function(*map_tensors(lambda leaf, start=start: leaf[start : start + chunk], trees))
+            function(*map_tensors(lambda leaf, start=start, end=start + chunk: leaf[start:end], trees))
             for start in range(0, tasks, chunk)
         ]
     )
