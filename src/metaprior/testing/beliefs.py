@@ -120,25 +120,25 @@ def check_permutation(case: Case) -> None:
 def check_purity(case: Case) -> None:
     """`observe` and `predict` change neither their arguments nor the prior, and have no hidden memory."""
     prior, episode = case.prior(), case.episode()
-    other = case.episode(seed=1)
-    start = prior.start(episode.tasks, episode.about)
-    state = prior.observe(start, episode.support)
-    watched = {
-        "the state": (start, state),
-        "the examples": episode,
-        "the parameters or buffers of the prior": prior.state_dict(),
-    }
-    before = {name: clones(tree) for name, tree in watched.items()}
+    other, start = case.episode(seed=1), prior.start(episode.tasks, episode.about)
     modes = [(module, module.training) for module in prior.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in prior.parameters()]
+    watched = [
+        ("the state", start),
+        ("the examples", (episode, other)),
+        ("the parameters or buffers", prior.state_dict()),
+    ]
+    before = [clones(tree) for _, tree in watched]
+    state = prior.observe(start, episode.support)
+    watched.append(("the state", state))
+    before.append(clones(state))
     first = prior.predict(state, episode.query.x)
     prior.predict(prior.observe(state, other.support), other.query.x)
     prior.predict(prior.observe(start, other.support), other.query.x)
     prior.predict(start, other.query.x)
 
-    watched["the parameters or buffers of the prior"] = prior.state_dict()
-    for name, tree in watched.items():
-        same = all(torch.equal(was, now) for was, now in zip(before[name], tensors(tree), strict=True))
+    for (name, tree), were in zip(watched, before, strict=True):
+        same = all(torch.equal(was, now) for was, now in zip(were, tensors(tree), strict=True))
         demand(same, f"observe, predict: must not change {name} in place")
     demand(all(module.training == mode for module, mode in modes), "observe, predict: must not change the mode")
     demand(all(p.requires_grad == flag for p, flag in flags), "observe, predict: must not change requires_grad")
