@@ -4,6 +4,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from metaprior.errors import MetapriorError, UnknownNameError
 
@@ -66,5 +67,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _show_warning(message: Warning | str, *where: object) -> None:
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
     print(f"metaprior: {message}", file=sys.stderr)

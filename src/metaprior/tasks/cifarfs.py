@@ -154,7 +154,7 @@ def _read(each: int) -> Tensor:
             f"expected {len(_NAMES)} of {each}"
         )
     # By content, so that the tasks drawn do not depend on which of the two files was read.
-    ordered = [np.stack(sorted(classes[name], key=bytes)) for name in _NAMES]
+    ordered = [np.stack(sorted(classes[name], key=lambda image: image.tobytes())) for name in _NAMES]
     return torch.from_numpy(np.stack(ordered))
 
 
