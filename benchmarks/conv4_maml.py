@@ -1,0 +1,285 @@
+"""Second-order MAML of Conv4 on 28x28 images, 5 ways, 1 shot, 15 queries a class: metaprior against its peers.
+
+Every row runs in a process of its own, since the setting of the allocator holds for a whole process; rows take turns
+in every round; a ratio compares two rows of one round. Peers are installed into a temporary folder.
+
+    python benchmarks/conv4_maml.py
+    python benchmarks/conv4_maml.py --threads 1 --clock cpu    # on a machine that others use, too
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from measure import clock, in_process, machine, matmul_peak, report, spread
+
+WAYS, SHOTS, QUERIES, STEP = 5, 1, 15, 0.4
+PEERS = ["higher==0.2.1", "torchopt==0.7.3", "optree==0.20.0", "graphviz==0.21"]
+ROWS = {
+    "loop": "plain loop over autograd.grad",
+    "loop keep": "plain loop, keep_memory()",
+    "higher": "higher 0.2.1",
+    "torchopt": "TorchOpt 0.7.3",
+    "ours": "metaprior",
+    "ours keep": "metaprior, keep_memory()",
+    "ours inductive": "metaprior, inductive",
+    "ours inductive keep": "metaprior, inductive, keep_memory()",
+}
+
+
+def make_tasks(tasks, dtype):
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda size: torch.rand(tasks, size, 1, 28, 28, generator=generator).to(dtype)  # noqa: E731
+    labels = lambda each: torch.arange(WAYS).repeat_interleave(each).expand(tasks, -1).contiguous()  # noqa: E731
+    return draw(WAYS * SHOTS), labels(SHOTS), draw(WAYS * QUERIES), labels(QUERIES)
+
+
+def published_net(dtype):
+    """Build the network as its papers print it, in the default layout, with the weights that metaprior begins with."""
+    from torch import nn
+
+    from metaprior.nets import Conv4
+
+    layers = []
+    for before in (1, 64, 64, 64):
+        norm = nn.BatchNorm2d(64, track_running_stats=False)
+        layers += [nn.Conv2d(before, 64, 3, padding=1, bias=False), norm, nn.ReLU(), nn.MaxPool2d(2)]
+    net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, WAYS))
+    for parameter, initial in zip(net.parameters(), Conv4(1, 28, WAYS).parameters(), strict=True):
+        parameter.data.copy_(initial.data)
+    return net.to(dtype)
+
+
+def loop_loss(dtype, inductive=False):
+    """Return the parameters, and the outer loss of one task, from `autograd.grad` alone."""
+    import torch
+    from torch.nn import functional
+
+    net = published_net(dtype)
+    parameters = list(net.parameters())
+
+    def forward(weights, x, given=None):
+        statistics = []
+        for layer in range(4):
+            kernel, scale, shift = weights[3 * layer : 3 * layer + 3]
+            x = functional.conv2d(x, kernel, padding=1)
+            if inductive:
+                statistics.append((x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)))
+                mean, variance = (given or statistics)[layer]
+                across = (-1, 1, 1)
+                x = (x - mean.view(across)) * torch.rsqrt(variance + 1e-5).view(across)
+                x = x * scale.view(across) + shift.view(across)
+            else:
+                x = functional.batch_norm(x, None, None, scale, shift, training=True)
+            x = functional.max_pool2d(x.relu(), 2)
+        return functional.linear(x.flatten(1), *weights[-2:]), statistics
+
+    def loss(support, support_labels, query, query_labels):
+        inner = functional.cross_entropy(forward(parameters, support)[0], support_labels)
+        gradients = torch.autograd.grad(inner, parameters, create_graph=True)
+        adapted = [weight - STEP * gradient for weight, gradient in zip(parameters, gradients, strict=True)]
+        given = forward(adapted, support)[1] if inductive else None
+        return functional.cross_entropy(forward(adapted, query, given)[0], query_labels)
+
+    return parameters, loss
+
+
+def higher_loss(dtype):
+    import higher
+    import torch
+    from torch.nn import functional
+
+    net = published_net(dtype)
+    optimiser = torch.optim.SGD(net.parameters(), lr=STEP)
+
+    def loss(support, support_labels, query, query_labels):
+        with higher.innerloop_ctx(net, optimiser, copy_initial_weights=False) as (fast, inner):
+            inner.step(functional.cross_entropy(fast(support), support_labels))
+            return functional.cross_entropy(fast(query), query_labels)
+
+    return list(net.parameters()), loss
+
+
+def torchopt_loss(dtype):
+    import torchopt
+    from torch.nn import functional
+
+    net = published_net(dtype)
+    parameters = list(net.parameters())
+    optimiser = torchopt.MetaSGD(net, lr=STEP)
+    start = torchopt.extract_state_dict(net, by="reference"), torchopt.extract_state_dict(optimiser)
+
+    def loss(support, support_labels, query, query_labels):
+        torchopt.recover_state_dict(net, start[0])
+        torchopt.recover_state_dict(optimiser, start[1])
+        optimiser.step(functional.cross_entropy(net(support), support_labels))
+        return functional.cross_entropy(net(query), query_labels)
+
+    return parameters, loss
+
+
+def our_loss(dtype, inductive):
+    from metaprior import MAML
+    from metaprior.nets import Conv4
+    from metaprior.tasks import Episode, Examples
+
+    prior = MAML(Conv4(1, 28, WAYS).to(dtype), inner_steps=1, step_size=STEP, transductive=not inductive)
+
+    def loss(support, support_labels, query, query_labels):
+        parts = Examples(support[None], support_labels[None]), Examples(query[None], query_labels[None])
+        return prior.loss(Episode(*parts))
+
+    return list(prior.parameters()), loss
+
+
+def losses(row, dtype):
+    if row.startswith("ours"):
+        return our_loss(dtype, "inductive" in row)
+    if row.startswith("loop"):
+        return loop_loss(dtype, "inductive" in row)
+    return {"higher": higher_loss, "torchopt": torchopt_loss}[row](dtype)
+
+
+def outer_step(parameters, loss, tasks):
+    for parameter in parameters:
+        parameter.grad = None
+    total = 0.0
+    for task in zip(*tasks, strict=True):
+        part = loss(*task) / len(tasks[0])
+        part.backward()
+        total += part.item()
+    return total
+
+
+def run_row(row, options):
+    """Measure one row; this process is its own."""
+    if "keep" in row:
+        from metaprior.allocator import keep_memory
+
+        keep_memory()
+    import torch
+
+    if row == "peak":
+        return {"peak": matmul_peak(options.clock)}
+    if options.check:
+        parameters, loss = losses(row, torch.float64)
+        total = outer_step(parameters, loss, make_tasks(2, torch.float64))
+        return {"loss": total, "gradient_norm": torch.cat([p.grad.flatten() for p in parameters]).norm().item()}
+    parameters, loss = losses(row, torch.float32)
+    tasks = make_tasks(options.tasks, torch.float32)
+    seconds = []
+    for _ in range(options.steps + 1):
+        start = clock(options.clock)
+        outer_step(parameters, loss, tasks)
+        seconds.append((clock(options.clock) - start) / options.tasks)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+    return {"seconds": statistics.median(seconds[1:]), "megabytes": peak}
+
+
+def counted_flops():
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    parameters, loss = loop_loss(torch.float32)
+    with FlopCounterMode(display=False) as counter:
+        outer_step(parameters, loss, make_tasks(1, torch.float32))
+    return counter.get_total_flops()
+
+
+def install(folder):
+    """Install the peers into a folder; return those that could not be."""
+    failed = {}
+    for peer, packages in (("higher", PEERS[:1]), ("torchopt", PEERS[1:])):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *packages]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            failed[peer] = done.stderr.strip().splitlines()[-1]
+    return failed
+
+
+def agree(found, expected, name):
+    for key, value in expected.items():
+        assert abs(found[key] - value) < 1e-8 * abs(value), f"{name}: {key} is {found[key]}, expected {value}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="timed outer steps of a process, after one that is not")
+    parser.add_argument("--tasks", type=int, default=8, help="of an outer step")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.row:
+        print(json.dumps(run_row(options.row, options)))
+        return
+
+    with tempfile.TemporaryDirectory() as folder:
+        failed = install(folder)
+
+        def child(row, *more):
+            own = [f"--{key}={value}" for key, value in vars(options).items() if key in ("clock", "steps", "tasks")]
+            return in_process([__file__, "--row", row, *own, *more], options.threads, folder)
+
+        rows = [row for row in ROWS if row not in failed]
+        for row in rows:
+            if "keep" not in row:
+                expected = child("loop inductive" if "inductive" in row else "loop", "--check")
+                agree(child(row, "--check"), expected, row)
+        rounds = []
+        for number in range(options.rounds):
+            rounds.append({row: child(row) for row in rows})
+            rounds[-1]["peak"] = child("peak")
+            print(
+                f"round {number + 1} of {options.rounds}: "
+                + "  ".join(f"{row} {rounds[-1]['loop']['seconds'] / rounds[-1][row]['seconds']:.2f}" for row in rows),
+                flush=True,
+            )
+
+    peak = max(each["peak"]["peak"] for each in rounds)
+    flops = counted_flops()
+    result = {
+        "what": "second-order MAML, Conv4-64, 28x28, 5 ways, 1 shot, 15 queries a class, 1 inner step, float32",
+        "settings": {key: vars(options)[key] for key in ("threads", "clock", "rounds", "steps", "tasks")},
+        "machine": machine(threads=options.threads, matmul_peak_gflops=round(peak / 1e9, 1)),
+        "gflop_per_task": round(flops / 1e9, 2),
+        "not_installed": failed,
+        "rows": {
+            row: {
+                "name": ROWS[row],
+                "tasks_per_second": spread(1 / each[row]["seconds"] for each in rounds),
+                "megabytes": spread(each[row]["megabytes"] for each in rounds),
+                "ratio_to_loop": spread(each["loop"]["seconds"] / each[row]["seconds"] for each in rounds),
+                "share_of_peak": statistics.median(
+                    flops / each[row]["seconds"] / each["peak"]["peak"] for each in rounds
+                ),
+            }
+            for row in rows
+        },
+    }
+    cells = [
+        [
+            values["name"],
+            f"{values['tasks_per_second']['median']:.1f}",
+            "{median:.2f} ({least:.2f} to {most:.2f})".format(**values["ratio_to_loop"]),
+            f"{values['megabytes']['median']:.0f}",
+            f"{values['share_of_peak']:.0%}",
+        ]
+        for values in result["rows"].values()
+    ]
+    unit = "tasks/s" if options.clock == "wall" else "tasks/s of processor time"
+    title = f"Second-order MAML, Conv4, 5 ways, 1 shot; {options.threads} threads"
+    report("conv4_maml", title, ["", unit, "ratio to the loop", "peak MB", "share of matmul peak"], cells, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What every benchmark needs: the machine's own peak, programs in processes of their own, a table and a file."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def clock(kind: str) -> float:
+    """Return seconds of wall-clock time, or of processor time, which other programs on the machine disturb less."""
+    return time.perf_counter() if kind == "wall" else time.process_time()
+
+
+def matmul_peak(kind: str, size: int = 1024, seconds: float = 1.0) -> float:
+    """Return the most floating-point operations a second that a large matrix product reached."""
+    import torch
+
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    best, end = 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = clock(kind)
+        for _ in range(5):
+            left @ right
+        best = max(best, 5 * 2 * size**3 / (clock(kind) - start))
+    return best
+
+
+def machine(**more: Any) -> dict[str, Any]:
+    """Describe the machine by what it can do, not by its name."""
+    import torch
+
+    return {
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "load_before": round(os.getloadavg()[0], 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **more,
+    }
+
+
+def in_process(arguments: Sequence[str], threads: int, path: str | None = None) -> Any:
+    """Run a Python program in a process of its own and return what it prints last, read as JSON."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    if path is not None:
+        environment["PYTHONPATH"] = path
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """Return the median, the least and the largest of some numbers."""
+    values = list(values)
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def report(
+    name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], result: dict[str, Any]
+) -> None:
+    """Print a table and write `results/NAME.json`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=120).print(table)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
