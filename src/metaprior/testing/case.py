@@ -53,7 +53,7 @@ def cases(subject: Subject, source: TaskSource | None = None) -> list[Case]:
     """Return what is to be checked: on the tasks given, or on a toy source for each kind of task the prior serves."""
     if isinstance(subject, Prior):
         return [Case(lambda spec: copy.deepcopy(subject), source or ToyTasks())]
-    build = subject.for_tasks if isinstance(subject, type) and issubclass(subject, Prior) else subject
+    build: Callable[[TaskSpec], Prior] = getattr(subject, "for_tasks", subject)
     if source is not None:
         return [Case(build, source)]
     kinds = build(ToyTasks().spec).kinds
