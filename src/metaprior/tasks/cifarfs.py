@@ -154,12 +154,8 @@ def _read(each: int) -> Tensor:
             f"expected {len(_NAMES)} of {each}"
         )
     # By content, so that the tasks drawn do not depend on which of the two files was read.
-    ordered = [np.stack(sorted(classes[name], key=_content)) for name in _NAMES]
-    return torch.from_numpy(np.stack(ordered))
-
-
-def _content(image: np.ndarray) -> bytes:
-    return image.tobytes()
+    ordered = [sorted(classes[name], key=np.ndarray.tobytes) for name in _NAMES]
+    return torch.from_numpy(np.stack([np.stack(images) for images in ordered]))
 
 
 def _read_archive(path: Path, halves: tuple[str, ...]) -> dict[str, list[np.ndarray]]:
