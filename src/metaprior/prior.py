@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.scores import task_losses
@@ -103,7 +104,10 @@ class Prior(nn.Module, ABC):
             arrived = step + 1 - stream.delay
             if arrived >= 0:
                 state = self.observe(state, stream.examples.take(slice(arrived, arrived + 1)))
-        return torch.cat(predictions, dim=1)
+        # A class that first arrives later had no probability before.
+        width = max(prediction.shape[-1] for prediction in predictions)
+        padded = [functional.pad(part, (0, width - part.shape[-1]), value=-torch.inf) for part in predictions]
+        return torch.cat(padded, dim=1)
 
     @property
     def chunk_size(self) -> int | None:
