@@ -320,3 +320,13 @@ def test_resuming_another_prior_is_refused(tmp_path):
     other = MAML(MLP(1, 1, hidden=(9,)), step_size=0.01)
     with pytest.raises(AcquireError, match=r"resume: .* is of another prior"):
         acquire(other, Sinusoid(), steps=4, out=tmp_path, resume=True, validations=0)
+
+
+def test_tensorboard_finds_every_loss_and_validation(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    acquired = acquire(MAML(MLP(1, 1)), Sinusoid(), steps=4, validations=2, out=tmp_path, tensorboard=True)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4]
+    scores = [event.value for event in events.Scalars("validation")]
+    assert scores == pytest.approx([line.validation for line in acquired.log])

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metaprior.checkpoint import save
-from metaprior.errors import AcquireError, MetapriorError
+from metaprior.errors import AcquireError, MetapriorError, missing
 from metaprior.evaluate import check_fit, evaluate
 from metaprior.files import replacing, write_tensors
 from metaprior.prior import Prior
@@ -125,6 +125,7 @@ def acquire(
     out: str | Path | None = None,
     save_every: float = 30.0,
     resume: bool = False,
+    tensorboard: bool = False,
     facts: dict[str, Any] | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> Acquired:
@@ -147,6 +148,7 @@ def acquire(
         save_every: seconds between checkpoints.
         resume: go on from the resume file in `out`, if there is one. With `steps`, a run that was killed and resumed
             ends, on a CPU, with the same weights as one that was not, to the bit.
+        tensorboard: also write the loss of every step and the validation scores to `out` for TensorBoard.
         facts: what else the checkpoint's card should say.
         report: called after every step.
 
@@ -200,7 +202,7 @@ def acquire(
         return max(run.step / steps if steps else 0.0, run.seconds / budget if budget else 0.0)
 
     prior.train()
-    with _interrupts() as interrupted:
+    with _interrupts() as interrupted, _event_file(folder if tensorboard else None) as write_event:
         while fraction() < 1 and not interrupted.is_set():
             before, start = fraction(), time.perf_counter()
             if anneal:
@@ -220,6 +222,7 @@ def acquire(
             if due or fraction() >= 1:
                 run.log.append(line)
                 run.losses.clear()
+            write_event(line, loss)
             if report is not None:
                 report(line)
             if time.monotonic() - saved > save_every:
@@ -277,6 +280,26 @@ def _write_log(path: Path, log: list[Progress]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(Progress.__dataclass_fields__))
         writer.writeheader()
         writer.writerows(asdict(line) for line in log)
+
+
+@contextlib.contextmanager
+def _event_file(folder: Path | None) -> Iterator[Callable[[Progress, float], None]]:
+    """Yield a function that writes a line of the log and the loss of its step for TensorBoard, or does nothing."""
+    if folder is None:
+        yield lambda line, loss: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise missing("tensorboard", "tensorboard", "writing logs for TensorBoard") from error
+
+    def write(line: Progress, loss: float) -> None:
+        writer.add_scalar("loss", loss, line.step)
+        if line.validation is not None:
+            writer.add_scalar("validation", line.validation, line.step)
+
+    with SummaryWriter(folder) as writer:
+        yield write
 
 
 @contextlib.contextmanager
