@@ -100,7 +100,8 @@ def apply_per_task(
     arguments = (weights, x, given, mask)
     if tensors(x)[0].shape[0] == 1:
         # One task needs no vmap, under which convolutions are slower and take several times the memory.
-        result = run(*map_tensors(lambda leaf: leaf[0], arguments))
+        # The gradient of `squeeze` is a view; that of `leaf[0]` would be a copy.
+        result = run(*map_tensors(lambda leaf: leaf.squeeze(0), arguments))
         return map_tensors(lambda leaf: leaf[None], result)
     present = tuple(None if part is None else 0 for part in arguments)
     return vmap(run, in_dims=present)(*arguments)

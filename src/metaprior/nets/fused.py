@@ -194,7 +194,7 @@ def moments_pool(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor,
         >>> moments_pool(torch.tensor([[[[1.0, 1.0], [1.0, 5.0]]]]))
         (tensor([[[[5.]]]]), tensor([2.]), tensor([3.]))
     """
-    if mask is not None or x.device.type != "cpu" or x.numel() <= _PIECE:
+    if mask is not None or x.device.type != "cpu" or x.numel() <= _PIECE // 4:
         return _moments_pool(x, mask)
     return _MomentsPool.apply(x)[:3]
 
