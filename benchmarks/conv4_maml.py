@@ -1,7 +1,7 @@
 """Second-order MAML of Conv4 on 28x28 images, 5 ways, 1 shot, 15 queries a class: metaprior against its peers.
 
-Every row runs in a process of its own, since the setting of the allocator holds for a whole process; rows take turns
-in every round; a ratio compares two rows of one round. Peers are installed into a temporary folder.
+Every row runs in a process of its own, since the setting of the allocator holds for a whole process. The processes
+take turns, an outer step each, so that a ratio compares neighbours in time. Peers go into a temporary folder.
 
     python benchmarks/conv4_maml.py
     python benchmarks/conv4_maml.py --threads 1 --clock cpu    # on a machine that others use, too
@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 
-from measure import clock, in_process, machine, matmul_peak, report, spread
+from measure import Worker, clock, machine, matmul_peak, report, spread
+from rich.progress import track
 
 WAYS, SHOTS, QUERIES, STEP = 5, 1, 15, 0.4
 PEERS = ["higher==0.2.1", "torchopt==0.7.3", "optree==0.20.0", "graphviz==0.21"]
@@ -158,29 +159,34 @@ def outer_step(parameters, loss, tasks):
     return total
 
 
-def run_row(row, options):
-    """Measure one row; this process is its own."""
+def serve(row, options):
+    """Answer questions about one row; this process is its own."""
     if "keep" in row:
         from metaprior.allocator import keep_memory
 
         keep_memory()
     import torch
 
-    if row == "peak":
-        return {"peak": matmul_peak(options.clock)}
-    if options.check:
+    parameters, loss = losses(row, torch.float32)
+    tasks = make_tasks(options.tasks, torch.float32)
+
+    def check():
         parameters, loss = losses(row, torch.float64)
         total = outer_step(parameters, loss, make_tasks(2, torch.float64))
         return {"loss": total, "gradient_norm": torch.cat([p.grad.flatten() for p in parameters]).norm().item()}
-    parameters, loss = losses(row, torch.float32)
-    tasks = make_tasks(options.tasks, torch.float32)
-    seconds = []
-    for _ in range(options.steps + 1):
+
+    def step():
         start = clock(options.clock)
         outer_step(parameters, loss, tasks)
-        seconds.append((clock(options.clock) - start) / options.tasks)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
-    return {"seconds": statistics.median(seconds[1:]), "megabytes": peak}
+        return (clock(options.clock) - start) / options.tasks
+
+    def megabytes():
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1024**2 if sys.platform == "darwin" else 1024)
+
+    answers = {"check": check, "step": step, "megabytes": megabytes, "peak": lambda: matmul_peak(options.clock)}
+    for question in sys.stdin:
+        print(json.dumps(answers[question.strip()]()), flush=True)
 
 
 def counted_flops():
@@ -213,55 +219,51 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=5, help="timed outer steps of a process, after one that is not")
+    parser.add_argument("--rounds", type=int, default=20, help="timed outer steps of each row, after two that are not")
     parser.add_argument("--tasks", type=int, default=8, help="of an outer step")
     parser.add_argument("--row", help=argparse.SUPPRESS)
-    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.row:
-        print(json.dumps(run_row(options.row, options)))
+        serve(options.row, options)
         return
 
     with tempfile.TemporaryDirectory() as folder:
         failed = install(folder)
 
-        def child(row, *more):
-            own = [f"--{key}={value}" for key, value in vars(options).items() if key in ("clock", "steps", "tasks")]
-            return in_process([__file__, "--row", row, *own, *more], options.threads, folder)
+        def worker(row):
+            own = [f"--clock={options.clock}", f"--tasks={options.tasks}", "--row", row]
+            return Worker([__file__, *own], options.threads, folder)
 
         rows = [row for row in ROWS if row not in failed]
-        for row in rows:
-            if "keep" not in row:
-                expected = child("loop inductive" if "inductive" in row else "loop", "--check")
-                agree(child(row, "--check"), expected, row)
-        rounds = []
-        for number in range(options.rounds):
-            rounds.append({row: child(row) for row in rows})
-            rounds[-1]["peak"] = child("peak")
-            print(
-                f"round {number + 1} of {options.rounds}: "
-                + "  ".join(f"{row} {rounds[-1]['loop']['seconds'] / rounds[-1][row]['seconds']:.2f}" for row in rows),
-                flush=True,
-            )
+        for row in (row for row in rows if "keep" not in row):
+            reference, checked = worker("loop inductive" if "inductive" in row else "loop"), worker(row)
+            agree(checked.ask("check"), reference.ask("check"), row)
+            reference.close()
+            checked.close()
+        workers = {row: worker(row) for row in rows}
+        rounds, peaks = [], []
+        for _ in track(range(options.rounds + 2), "outer steps"):
+            rounds.append({row: workers[row].ask("step") for row in rows})
+            peaks.append(workers["loop"].ask("peak"))
+        megabytes = {row: workers[row].ask("megabytes") for row in rows}
+        for each in workers.values():
+            each.close()
 
-    peak = max(each["peak"]["peak"] for each in rounds)
+    rounds, peak = rounds[2:], max(peaks)
     flops = counted_flops()
     result = {
         "what": "second-order MAML, Conv4-64, 28x28, 5 ways, 1 shot, 15 queries a class, 1 inner step, float32",
-        "settings": {key: vars(options)[key] for key in ("threads", "clock", "rounds", "steps", "tasks")},
+        "settings": {key: vars(options)[key] for key in ("threads", "clock", "rounds", "tasks")},
         "machine": machine(threads=options.threads, matmul_peak_gflops=round(peak / 1e9, 1)),
         "gflop_per_task": round(flops / 1e9, 2),
         "not_installed": failed,
         "rows": {
             row: {
                 "name": ROWS[row],
-                "tasks_per_second": spread(1 / each[row]["seconds"] for each in rounds),
-                "megabytes": spread(each[row]["megabytes"] for each in rounds),
-                "ratio_to_loop": spread(each["loop"]["seconds"] / each[row]["seconds"] for each in rounds),
-                "share_of_peak": statistics.median(
-                    flops / each[row]["seconds"] / each["peak"]["peak"] for each in rounds
-                ),
+                "tasks_per_second": spread(1 / each[row] for each in rounds),
+                "megabytes": round(megabytes[row]),
+                "ratio_to_loop": spread(each["loop"] / each[row] for each in rounds),
+                "share_of_peak": flops / statistics.median(each[row] for each in rounds) / peak,
             }
             for row in rows
         },
@@ -270,15 +272,21 @@ def main():
         [
             values["name"],
             f"{values['tasks_per_second']['median']:.1f}",
-            "{median:.2f} ({least:.2f} to {most:.2f})".format(**values["ratio_to_loop"]),
-            f"{values['megabytes']['median']:.0f}",
+            "{median:.2f} ({lower:.2f} to {upper:.2f})".format(**values["ratio_to_loop"]),
+            f"{values['megabytes']}",
             f"{values['share_of_peak']:.0%}",
         ]
         for values in result["rows"].values()
     ]
     unit = "tasks/s" if options.clock == "wall" else "tasks/s of processor time"
     title = f"Second-order MAML, Conv4, 5 ways, 1 shot; {options.threads} threads"
-    report("conv4_maml", title, ["", unit, "ratio to the loop", "peak MB", "share of matmul peak"], cells, result)
+    report(
+        "conv4_maml",
+        title,
+        ["", unit, "ratio to the loop (quartiles)", "peak MB", "share of matmul peak"],
+        cells,
+        result,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 
-from measure import in_process, machine, report, spread
+from measure import Worker, machine, report, spread
 
 PROGRAM = """
 import json, time
@@ -19,6 +19,13 @@ import {}
 print(json.dumps({{"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}}))
 """
 MODULES = {"torch": "torch", "metaprior": "torch, metaprior", "the command line": "torch, metaprior.cli"}
+
+
+def seconds(modules):
+    worker = Worker(["-c", PROGRAM.format(modules)], threads=1)
+    answer = worker.ask()
+    worker.close()
+    return answer
 
 
 def slowest(count=8):
@@ -40,8 +47,7 @@ def main():
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     options = parser.parse_args()
     rounds = [
-        {name: in_process(["-c", PROGRAM.format(modules)], 1)[options.clock] for name, modules in MODULES.items()}
-        for _ in range(options.rounds + 1)
+        {name: seconds(modules)[options.clock] for name, modules in MODULES.items()} for _ in range(options.rounds + 1)
     ][1:]
     beyond = {
         name: statistics.median(each[name] for each in rounds) - statistics.median(each["torch"] for each in rounds)

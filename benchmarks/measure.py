@@ -49,21 +49,38 @@ def machine(**more: Any) -> dict[str, Any]:
     }
 
 
-def in_process(arguments: Sequence[str], threads: int, path: str | None = None) -> Any:
-    """Run a Python program in a process of its own and return what it prints last, read as JSON."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
-    if path is not None:
-        environment["PYTHONPATH"] = path
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+class Worker:
+    """A Python program in a process of its own, which answers each line that it is sent with a line of JSON."""
+
+    def __init__(self, arguments: Sequence[str], threads: int, path: str | None = None):
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+        if path is not None:
+            environment["PYTHONPATH"] = path
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments], stdin=pipe, stdout=pipe, text=True, env=environment
+        )
+
+    def ask(self, question: str = "") -> Any:
+        """Send one line and wait for the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(question + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{' '.join(map(str, self._process.args))} failed, see above")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """Let the program come to its end."""
+        self._process.communicate()
 
 
 def spread(values: Iterable[float]) -> dict[str, float]:
-    """Return the median, the least and the largest of some numbers."""
-    values = list(values)
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    """Return the quartiles of some numbers."""
+    lower, median, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "lower": lower, "upper": upper}
 
 
 def report(

@@ -66,7 +66,7 @@ def main():
         "share_of_outer_step": shares,
     }
     cells = [
-        [f"1,000 episodes, {name}", "{median:.2f} s ({least:.2f} to {most:.2f})".format(**values)]
+        [f"1,000 episodes, {name}", "{median:.2f} s ({lower:.2f} to {upper:.2f})".format(**values)]
         for name, values in result["seconds_for_1000"].items()
     ]
     cells += [[f"share of an outer step of {name}", f"{value:.1%}"] for name, value in shares.items()]

@@ -92,7 +92,7 @@ def main():
         [
             row,
             f"{values['milliseconds_per_step']['median']:.2f}",
-            "{median:.1f} ({least:.1f} to {most:.1f})".format(**values["ratio_to_loop"]),
+            "{median:.1f} ({lower:.1f} to {upper:.1f})".format(**values["ratio_to_loop"]),
         ]
         for row, values in result["rows"].items()
     ]

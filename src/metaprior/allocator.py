@@ -1,9 +1,12 @@
 """Keep freed memory in the process instead of giving it back to the system after every large tensor."""
 
 import ctypes
+import functools
 import platform
 
-__all__ = ["keep_memory"]
+import torch
+
+__all__ = ["keep_memory", "keep_some_memory"]
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -30,3 +33,16 @@ def keep_memory() -> bool:
     library = ctypes.CDLL(None)
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
     return all(library.mallopt(option, value) == 1 for option, value in settings)
+
+
+@functools.cache
+def keep_some_memory() -> None:
+    """Make glibc keep up to 64 MB of freed memory; what passes over large maps calls this itself.
+
+    Of its own accord glibc keeps twice the largest block that it has mapped and unmapped so far, blocks of up to 32 MB.
+    So one is mapped and unmapped, and no page of it touched. Elsewhere this does nothing.
+
+    Example:
+        >>> keep_some_memory()
+    """
+    torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")

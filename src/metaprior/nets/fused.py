@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.allocator import keep_some_memory
+
 __all__ = ["convolve_pool", "moments", "moments_pool", "patch_moments", "scale_rectify", "sees_few"]
 
 _PIECE = 600_000
@@ -127,6 +129,7 @@ def convolve_pool(convolution: nn.Conv2d, kernel: Tensor, x: Tensor) -> Tensor:
     size = max(1, _PIECE // (len(kernel) * x.shape[2] * x.shape[3]))
     if len(x) <= size or x.device.type != "cpu":
         return _convolve_pool(x, kernel, *how)
+    keep_some_memory()
     return _ConvolvePool.apply(x, kernel, size, *how)[0]
 
 
@@ -142,13 +145,12 @@ def _spread(gradient: Tensor, maps: Tensor, places: Tensor) -> Tensor:
 
 class _ConvolvePool(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, kernel: Tensor, size: int, *how: Any) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor, kernel: Tensor, size: int, *how: Any) -> tuple[Tensor, ...]:
         pieces = [
             functional.max_pool2d(functional.conv2d(part, kernel, None, *how), 2, return_indices=True)
             for part in x.split(size)
         ]
-        pooled, places = zip(*pieces, strict=True)
-        return torch.cat(pooled), torch.cat(places)
+        return tuple(torch.cat(whole) for whole in zip(*pieces, strict=True))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
