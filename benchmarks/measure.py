@@ -41,7 +41,7 @@ def machine(**more: Any) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "load_before": round(os.getloadavg()[0], 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
