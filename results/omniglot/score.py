@@ -1,4 +1,7 @@
-"""Score the acquired priors and the controls on fixed Omniglot tasks: `python results/omniglot/score.py RUNS`."""
+"""Score the acquired priors and the controls on fixed Omniglot tasks: `python results/omniglot/score.py RUNS [TASKS]`.
+
+TASKS is the number of test tasks, 1,000 unless given; controls that train a network for each task get a fifth of it.
+"""
 
 import json
 import sys
@@ -13,7 +16,8 @@ from metaprior.registry import arguments
 from metaprior.tasks import Omniglot
 
 HERE = Path(__file__).parent
-MANY, FEW = 1000, 200  # tasks; FEW for controls that train a network for each task
+MANY = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+FEW = MANY // 5
 PUBLISHED = {
     ("protonet", 5): "98.8",
     ("protonet", 20): "96.0",

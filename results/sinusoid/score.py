@@ -20,7 +20,8 @@ def contestants(runs):
     """Yield name, prior and card; gradient-based priors with 1 and with 10 steps at test time."""
     for folder in sorted(path for path in runs.iterdir() if path.is_dir()):
         prior, card = load(folder), read_card(folder)
-        for steps in (1, 10) if hasattr(prior, "test_steps") else (None,):
+        # Step sizes that were acquired for one step are for one step.
+        for steps in {"maml": (1, 10), "meta_sgd": (1,)}.get(folder.name, (None,)):
             if steps is not None:
                 prior.test_steps = steps
             yield folder.name + (f", {steps} step{'s' if steps > 1 else ''}" if steps else ""), prior, card

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from metaprior.acquire import Acquired, Progress, acquire
 from metaprior.checkpoint import versions
 from metaprior.errors import DataError, MetapriorError
@@ -121,6 +123,7 @@ def compare(
     shots: Sequence[int] = (),
     shots_episodes: int = 100,
     controls: bool = True,
+    build_net: Callable[[type[Prior]], nn.Module] | None = None,
     validations: int = 6,
     validation_tasks: int = 30,
     seed: int = 0,
@@ -137,6 +140,7 @@ def compare(
         shots: numbers of shots for the curve of score against shots; none for no curve.
         shots_episodes: test tasks for each point of that curve.
         controls: add the standing controls.
+        build_net: makes the network of a kind of prior; None for the library's default for such tasks.
         validations: points of the curve of score against time.
         validation_tasks: tasks for each of them.
         seed: of weights, training tasks and test tasks.
@@ -156,9 +160,11 @@ def compare(
         from metaprior.report import check_plots
 
         check_plots()
-    contestants = dict(names) if isinstance(names, Mapping) else {name: _built(name, source, seed) for name in names}
+    contestants = (
+        dict(names) if isinstance(names, Mapping) else {name: _built(name, source, seed, build_net) for name in names}
+    )
     if controls:
-        contestants |= {name: _built(name, source, seed) for name in CONTROLS if name not in contestants}
+        contestants |= {name: _built(name, source, seed, build_net) for name in CONTROLS if name not in contestants}
     if not contestants:
         raise MetapriorError("priors: expected at least one; got none")
     for prior in contestants.values():
@@ -206,14 +212,15 @@ def compare(
     return comparison
 
 
-def _built(name: str, source: TaskSource, seed: int) -> Prior:
+def _built(name: str, source: TaskSource, seed: int, build_net: Callable[[type[Prior]], nn.Module] | None) -> Prior:
     cls, implied = priors.resolve(name)
     if source.spec.kind not in cls.kinds:
         raise MetapriorError(
             f"priors: '{name}' is for {' and '.join(sorted(cls.kinds))} tasks; "
             f"{type(source).__name__} has {source.spec.kind} tasks"
         )
-    return cls.for_tasks(source.spec, seed=seed, **implied)
+    net = None if build_net is None else build_net(cls)
+    return cls.for_tasks(source.spec, net=net, seed=seed, **implied)
 
 
 def _possible(source: TaskSource, shots: Sequence[int]) -> list[int]:

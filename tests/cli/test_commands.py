@@ -72,11 +72,27 @@ def test_evaluate_scores_on_the_tasks_of_the_run_or_others(run_folder, tmp_path,
 
 
 def test_compare_prints_a_table_with_controls(tmp_path, capsys):
-    words = ["--priors", "ridge", "--budget", "0.1", "--episodes", "4", "--validations", "1", "--out", str(tmp_path)]
+    words = [
+        "--priors",
+        "ridge",
+        "--budget",
+        "0.1",
+        "--episodes",
+        "4",
+        "--validations",
+        "1",
+        "--net",
+        "mlp",
+        "--net.hidden",
+        "[8]",
+        "--out",
+        str(tmp_path),
+    ]
     assert main(["compare", *WAVES, *words]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("ridge", "scratch†", "fine_tune†", "frozen†"))
     assert (tmp_path / "report.html").is_file()
+    assert load(tmp_path / "ridge").net.hidden == (8,)
 
 
 def test_list_names_everything(capsys):

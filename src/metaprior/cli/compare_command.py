@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import TASKS
+from metaprior.cli.choices import NET, TASKS
 from metaprior.cli.display import console, progress_bar, table
 from metaprior.compare import compare
 from metaprior.errors import MetapriorError
 from metaprior.files import write_text
+from metaprior.nets import net_for
 from metaprior.report import columns, rows
 
 __all__ = ["run"]
@@ -16,15 +17,22 @@ __all__ = ["run"]
 
 def run(words: Sequence[str]) -> None:
     """Compare priors, show how it goes, and end with the table."""
-    parser = Parser("compare", "Acquire several priors and the controls for the same time.", (TASKS,), ("tasks",))
+    parser = Parser("compare", "Acquire several priors and the controls for the same time.", (TASKS, NET), ("tasks",))
     parser.options.add_argument("--priors", required=True, help="names with commas between them, as in maml,protonet")
-    parser.options.add_function_arguments(compare, skip={"source", "names", "shots", "report"}, fail_untyped=False)
+    parser.options.add_function_arguments(
+        compare, skip={"source", "names", "shots", "build_net", "report"}, fail_untyped=False
+    )
     parser.options.add_argument("--shots", type=str, default="", help="shots for a curve of scores, as in 1,5,10")
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
     names = [name.strip() for name in parsed.priors.split(",") if name.strip()]
-    options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "priors", "shots", "tasks"}}
+    options = {
+        key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "priors", "shots", *parser.choices}
+    }
     options["shots"] = _counts(parsed.shots)
+    if "net" in parser.names:
+        name, given = parser.names["net"], parser.given(parsed, "net")
+        options["build_net"] = lambda cls: net_for(name, source.spec, cls.headless, parsed.seed, **given)
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
     with progress_bar("accuracy" if source.spec.kind == "classification" else "mse") as update:
