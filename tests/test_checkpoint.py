@@ -1,6 +1,7 @@
 import json
 import pickle
 import resource
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -209,19 +210,24 @@ def test_what_is_not_registered_is_not_saved(tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may grow beyond a few bytes, as on a full disk; the error differs in its number alone."""
+    """No file may grow beyond a few bytes, as on a full disk; the error differs in its number alone.
+
+    A test must leave it before it ends: what pytest itself writes may go to a file too.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_full_disk_keeps_the_old_checkpoint(file, full_disk):
+def test_a_full_disk_keeps_the_old_checkpoint(file):
     before = file.read_bytes()
     other = prior(adapted="head")
-    with pytest.raises(OSError, match=r"prior\.safetensors"):
+    with full_disk(), pytest.raises(OSError, match=r"prior\.safetensors"):
         save(other, file)
     assert file.read_bytes() == before
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
