@@ -42,6 +42,14 @@ def test_holds_the_controls_and_scores_all_on_the_same_tasks(made):
     assert all(list(entry.by_shots) == [5, 10] for entry in comparison.entries)
 
 
+def test_curve_by_shots_holds_the_test_set_itself_at_the_shots_of_the_source(made):
+    comparison, _ = made
+    assert SOURCE.shots == 10
+    for row in comparison.entries:
+        assert row.by_shots[10] is row.evaluation
+        assert len(row.by_shots[5].scores) == 4
+
+
 def test_gives_each_prior_the_same_time(made):
     comparison, _ = made
     for row in comparison.entries:

@@ -17,7 +17,7 @@ from metaprior.errors import DataError, MetapriorError
 from metaprior.evaluate import Evaluation, check_fit, evaluate
 from metaprior.prior import Prior
 from metaprior.registry import describe, priors, sources
-from metaprior.tasks.source import TaskSource
+from metaprior.tasks.source import TaskSource, TestSet
 
 __all__ = ["CONTROLS", "Comparison", "Entry", "compare"]
 
@@ -123,6 +123,8 @@ def compare(
     shots: Sequence[int] = (),
     shots_episodes: int = 100,
     controls: bool = True,
+    tasks_per_step: int | None = None,
+    learning_rate: float | None = None,
     build_net: Callable[[type[Prior]], nn.Module] | None = None,
     validations: int = 6,
     validation_tasks: int = 30,
@@ -138,8 +140,10 @@ def compare(
         budget: seconds of acquisition for each.
         episodes: how many test tasks.
         shots: numbers of shots for the curve of score against shots; none for no curve.
-        shots_episodes: test tasks for each point of that curve.
+        shots_episodes: test tasks for each point of that curve; all of them where `shots` are those of the source.
         controls: add the standing controls.
+        tasks_per_step: tasks of an outer step, for all; None for what each prior suggests.
+        learning_rate: of the outer optimiser, for all; None for what each prior suggests.
         build_net: makes the network of a kind of prior; None for the library's default for such tasks.
         validations: points of the curve of score against time.
         validation_tasks: tasks for each of them.
@@ -170,7 +174,7 @@ def compare(
     for prior in contestants.values():
         check_fit(prior, source)
     tests = source.test_set(episodes, seed)
-    few = {count: source.with_shots(count).test_set(shots_episodes, seed) for count in _possible(source, shots)}
+    few = _few_shots(source, shots, shots_episodes, seed, tests)
     entries = []
     for name, prior in contestants.items():
         acquired = Acquired(prior)
@@ -179,6 +183,8 @@ def compare(
                 prior,
                 source,
                 budget=budget,
+                tasks_per_step=tasks_per_step,
+                learning_rate=learning_rate,
                 validations=validations,
                 validation_tasks=validation_tasks,
                 seed=seed,
@@ -191,7 +197,7 @@ def compare(
             report(name, None)
         seconds = acquired.log[-1].seconds if acquired.log else 0.0
         evaluation = evaluate(prior, tests)
-        curve = {count: evaluate(prior, test) for count, test in few.items()}
+        curve = {count: evaluation if test is tests else evaluate(prior, test) for count, test in few.items()}
         entries.append(Entry(name, name in CONTROLS, evaluation, acquired.log, seconds, curve))
     worst_last = -1 if source.spec.kind == "classification" else 1
     entries.sort(key=lambda entry: worst_last * entry.evaluation.mean)
@@ -223,13 +229,17 @@ def _built(name: str, source: TaskSource, seed: int, build_net: Callable[[type[P
     return cls.for_tasks(source.spec, net=net, seed=seed, **implied)
 
 
-def _possible(source: TaskSource, shots: Sequence[int]) -> list[int]:
-    """Leave out the numbers of shots that some class has too few images for."""
-    possible = []
+def _few_shots(
+    source: TaskSource, shots: Sequence[int], episodes: int, seed: int, tests: TestSet
+) -> dict[int, TestSet]:
+    """Return test tasks for each number of shots, but for those that some class has too few images for."""
+    own = source.test_set(1, seed).hash
+    few = {}
     for count in shots:
+        changed = source.with_shots(count)
         try:
-            source.with_shots(count).test_set(1)
+            same = changed.test_set(1, seed).hash == own
         except DataError:
             continue
-        possible.append(count)
-    return possible
+        few[count] = tests if same else changed.test_set(episodes, seed)
+    return few

@@ -10,6 +10,7 @@ import pytest
 
 from metaprior import load
 from metaprior.cli import COMMANDS, main
+from metaprior.cli.display import table
 
 WAVES = ["--tasks", "sinusoid", "--tasks.queries", "10"]
 
@@ -156,7 +157,13 @@ def test_wrong_input_is_one_sentence_and_exit_status_2(words, capsys):
 
 
 def test_installed_command_shows_no_traceback(tmp_path):
-    words = [sys.executable, "-m", "metaprior.cli", "evaluate", str(tmp_path)]
+    words = [sys.executable, "-m", "metaprior", "evaluate", str(tmp_path)]
     finished = subprocess.run(words, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert "Traceback" not in finished.stderr
+
+
+def test_no_cell_of_a_table_is_broken_in_a_narrow_terminal(capsys):
+    wide = "a score that is wider than a terminal " * 3
+    table(["prior", "score"], [["maml", wide], ["scratch", "0.5"]])
+    assert wide.strip() in capsys.readouterr().out

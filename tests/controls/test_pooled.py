@@ -31,8 +31,9 @@ def test_pretraining_is_ordinary_classification_of_the_whole_pool(cls):
     prior = cls(MLP(inputs=16, hidden=(8,)), outputs=3, pool=20)
     classes = torch.cat([episode.labels.gather(1, part.y) for part in (episode.support, episode.query)], 1)
     x = torch.cat([episode.support.x, episode.query.x], 1)
-    logits = prior.head(apply_net(prior.net, x))
-    expected = functional.cross_entropy(logits.flatten(0, 1), classes.flatten())
+    features = apply_net(prior.net, x).flatten(0, 1)
+    logits = prior.head(functional.batch_norm(features, None, None, training=True))
+    expected = functional.cross_entropy(logits, classes.flatten())
     torch.testing.assert_close(prior.loss(episode), expected)
 
 

@@ -56,6 +56,19 @@ def test_given_statistics_make_queries_independent():
     torch.testing.assert_close(alone, together[:, :1])
 
 
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_running_averages_serve_and_stay_in_training_mode_too(tasks):
+    net = nn.Sequential(nn.Linear(3, 4), BatchNorm(4))
+    net[1].running_mean += 0.5
+    weights = {name: p.expand(tasks, *p.shape) for name, p in net.named_parameters()}
+    x = torch.randn(tasks, 6, 3)
+    before = net[1].running_mean.clone()
+    output, statistics = apply_per_task(net.train(), weights, x, "running")
+    assert torch.equal(net[1].running_mean, before)
+    assert statistics == ()
+    torch.testing.assert_close(output, net.eval()(x.flatten(0, 1)).unflatten(0, (tasks, 6)))
+
+
 def test_shared_weights_over_all_tasks():
     net, x = MLP(inputs=3, outputs=2), draw(4, 5, 3)
     torch.testing.assert_close(apply(net, x), torch.stack([net(part) for part in x]))

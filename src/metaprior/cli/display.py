@@ -60,8 +60,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | No
     drawn = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for index, column in enumerate(columns):
         numbers = all(row[index][:1] in "+-0123456789" for row in rows)
-        drawn.add_column(column, justify="right" if numbers and index else "left")
+        drawn.add_column(column, justify="right" if numbers and index else "left", no_wrap=True)
     for row in rows:
         drawn.add_row(*row)
     # A table that is cut off loses what it is for; a terminal that is too narrow breaks its lines instead.
-    console.print(drawn, width=max(console.width, console.measure(drawn).maximum), soft_wrap=True)
+    natural = console.measure(drawn, options=console.options.update(max_width=10_000)).maximum
+    Console(width=natural).print(drawn)

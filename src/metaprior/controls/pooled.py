@@ -11,7 +11,7 @@ from torch.nn import functional
 from metaprior.controls.tuning import tune
 from metaprior.errors import MetapriorError
 from metaprior.gradient.maml import FastWeights
-from metaprior.nets import apply, apply_per_task, best_chunk, default_net, initialise, uninitialised
+from metaprior.nets import BatchNorm, apply, apply_per_task, best_chunk, default_net, initialise, uninitialised
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
@@ -36,11 +36,14 @@ class _Pooled(Prior):
         self.pool = pool
         self.steps = steps
         self.learning_rate = learning_rate
+        # Features that are rectified share a large mean, which hides the classes of a big pool from a linear head.
+        self.neck = nn.Identity() if pool is None else BatchNorm(features)
         self.head = uninitialised(nn.Linear, features, outputs if pool is None else pool)
         self.task_head = uninitialised(nn.Linear, features, outputs)
         initialise(nn.ModuleDict({"head": self.head}), seed=0)
         for parameter in self.task_head.parameters():
             nn.init.zeros_(parameter.requires_grad_(False))
+        self._body = [nn.Sequential(net, self.neck)]  # in a list, so that it is no second owner of its parts
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
@@ -53,7 +56,7 @@ class _Pooled(Prior):
     def loss(self, episode: Episode) -> Tensor:
         """Return the mean loss over all examples of the tasks, by their class in the whole pool."""
         examples = episode.support.joined(episode.query)
-        prediction = self.head(apply(self.net, examples.x))
+        prediction = self.head(apply(self._body[0], examples.x))
         if self.pool is None:
             return task_losses(prediction, examples).mean()
         if episode.labels is None or examples.y is None:
@@ -78,8 +81,9 @@ class FineTune(_Pooled):
         steps: of Adam on the support set.
         learning_rate: of Adam.
 
-    Source: the baseline of Chen et al. 2019 (arXiv 1904.04232), with all layers trained. Batch norms keep their
-    running averages while they are fine-tuned.
+    Source: the baseline of Chen et al. 2019 (arXiv 1904.04232), with all layers trained, and with a batch norm between
+    features and classes (Luo et al. 2019, arXiv 1903.07071). Batch norms keep their running averages while they are
+    fine-tuned.
 
     Example:
         >>> import torch
@@ -94,7 +98,7 @@ class FineTune(_Pooled):
         self, net: nn.Module, outputs: int = 2, pool: int | None = None, steps: int = 20, learning_rate: float = 3e-3
     ):
         super().__init__(net, outputs, pool, steps, learning_rate)
-        self._whole = [nn.Sequential(net, self.task_head)]  # in a list, so that it is no second owner of its parts
+        self._whole = [nn.Sequential(net, self.neck, self.task_head)]
 
     @property
     def chunk_size(self) -> int | None:
@@ -103,8 +107,8 @@ class FineTune(_Pooled):
 
     def start(self, tasks: int, about: Tree = None) -> FastWeights:
         """Return the pre-trained weights and a new head for each of T tasks."""
-        body = {f"0.{name}": p.expand(tasks, *p.shape) for name, p in self.net.named_parameters()}
-        return FastWeights(body | {f"1.{name}": value for name, value in self._new_head(tasks).items()}, ())
+        body = {name: p.expand(tasks, *p.shape) for name, p in self._body[0].named_parameters()}
+        return FastWeights(body | {f"2.{name}": value for name, value in self._new_head(tasks).items()}, ())
 
     def observe(self, state: FastWeights, examples: Examples) -> FastWeights:
         """Train everything on the support set of each task."""
@@ -131,7 +135,7 @@ class Frozen(_Pooled):
     Takes the arguments of `FineTune`.
 
     Source: the linear probe of Tian et al. 2020 (arXiv 2003.11539): features scaled to unit length, then a linear
-    classifier.
+    classifier. Centring them first is from Wang et al. 2019 (arXiv 1911.04623).
 
     Example:
         >>> import torch
@@ -161,6 +165,6 @@ class Frozen(_Pooled):
         return apply_per_task(self.task_head, state.weights, self._features(x))[0]
 
     def _features(self, x: Tree) -> Tensor:
-        features = apply(self.net, x)
+        features = apply(self._body[0], x)
         # Where the pooled head carries over, it must meet the features that it was trained on.
         return features if self.pool is None else functional.normalize(features, dim=-1) * features.shape[-1] ** 0.5

@@ -71,7 +71,7 @@ def apply_per_task(
         weights: the parameters that differ by task, each `(T, *shape)`, by their names in the network.
         x: `(T, N, *x)`.
         statistics: mean and variance, each `(T, F)`, for every `BatchNorm` to normalise by; None to use those of `x`;
-            "running" to let the network do as its own mode says.
+            "running" for the network's running averages, which stay as they are.
         mask: `(T, N)`, True where an example is real.
 
     Returns:
@@ -84,17 +84,14 @@ def apply_per_task(
         >>> apply_per_task(net, weights, torch.zeros(4, 5, 3))[0].shape
         torch.Size([4, 5, 2])
     """
-
-    running = statistics == "running"
+    running: Literal["running"] | None = "running" if statistics == "running" else None
     given = None if statistics == "running" else statistics
 
     def run(
         weights: dict[str, Tensor], x: Tree, statistics: Statistics | None, mask: Tensor | None
     ) -> tuple[Tensor, Statistics]:
-        if running:
-            return functional_call(net, weights, (x,)), ()
-        with task_statistics(statistics, mask) as seen:
-            return functional_call(net, weights, (x,)), tuple(seen)
+        with task_statistics(running or statistics, mask) as seen:
+            return functional_call(net, weights, (x,)), () if running else tuple(seen)
 
     x = _suited(net, x)
     arguments = (weights, x, given, mask)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,9 @@ Statistics = tuple[tuple[Tensor, Tensor], ...]
 
 
 class _Frame:
-    def __init__(self, given: Statistics | None, mask: Tensor | None):
-        self.given = None if given is None else iter(given)
+    def __init__(self, given: Statistics | Literal["running"] | None, mask: Tensor | None):
+        self.running = given == "running"
+        self.given = None if given is None or given == "running" else iter(given)
         self.mask = mask
         self.seen: list[tuple[Tensor, Tensor]] = []
 
@@ -28,12 +30,13 @@ _frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
 
 @contextmanager
 def task_statistics(
-    given: Statistics | None = None, mask: Tensor | None = None
+    given: Statistics | Literal["running"] | None = None, mask: Tensor | None = None
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Inside, every `BatchNorm` normalises one task's batch by that batch, or by the statistics given.
 
     Args:
-        given: statistics recorded earlier, to normalise by; None to use those of the batch itself.
+        given: statistics recorded earlier, to normalise by; "running" for the running averages, which stay as they are;
+            None to use those of the batch itself.
         mask: `(N,)`, True where an example is real; padding has no part in the statistics.
 
     Yields:
@@ -125,9 +128,10 @@ class BatchNorm(nn.Module):
     def _sources(self) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None]:
         """Return the statistics to normalise by, None for those of the batch, and the mask of the batch."""
         frame = _frame.get()
-        if frame is not None:
+        if frame is not None and not frame.running:
             return (None if frame.given is None else next(frame.given)), frame.mask
-        return (None if self.training else (self.running_mean, self.running_var)), None
+        batch = self.training and frame is None
+        return (None if batch else (self.running_mean, self.running_var)), None
 
     def _record(self, mean: Tensor, variance: Tensor, of_batch: bool) -> None:
         frame = _frame.get()
