@@ -6,9 +6,9 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 
 ## the main job: acquire three priors and the controls on the embedded glyphs, and compare them on unseen alphabets
 compare: $(VENV)/user
-	$(VENV)/bin/metaprior compare --tasks glyphs --priors maml,protonet,ridge --net conv4 --net.width 32 \
-		--budget 15 --episodes 100 --shots 1,5 --shots-episodes 15 --validations 3 --validation-tasks 20 \
-		--out runs/compare
+	$(VENV)/bin/metaprior compare --tasks glyphs --tasks.queries 5 --priors maml,protonet,ridge \
+		--net conv4 --net.width 32 --budget 20 --tasks_per_step 2 --learning_rate 0.003 --episodes 200 \
+		--shots 1,5 --shots-episodes 30 --validations 5 --validation-tasks 20 --out runs/compare
 
 ## the tests
 test: $(VENV)/developer

@@ -304,29 +304,3 @@ def test_a_wrong_argument_is_named(prior, arguments, sentence):
 def test_resuming_with_nothing_to_resume_begins(tmp_path):
     acquired = acquire(maml(), Sinusoid(), steps=2, out=tmp_path / "new", resume=True, validations=0)
     assert acquired.log[-1].step == 2
-
-
-@pytest.mark.parametrize("left", [0, 7, 100, -50])
-def test_a_damaged_resume_file_is_refused(tmp_path, left):
-    acquire(maml(), Sinusoid(), steps=2, out=tmp_path, validations=0)
-    file = tmp_path / "resume.safetensors"
-    file.write_bytes(file.read_bytes()[:left])
-    with pytest.raises(AcquireError, match=r"resume: .*resume\.safetensors is damaged"):
-        acquire(maml(), Sinusoid(), steps=4, out=tmp_path, resume=True, validations=0)
-
-
-def test_resuming_another_prior_is_refused(tmp_path):
-    acquire(maml(), Sinusoid(), steps=2, out=tmp_path, validations=0)
-    other = MAML(MLP(1, 1, hidden=(9,)), step_size=0.01)
-    with pytest.raises(AcquireError, match=r"resume: .* is of another prior"):
-        acquire(other, Sinusoid(), steps=4, out=tmp_path, resume=True, validations=0)
-
-
-def test_tensorboard_finds_every_loss_and_validation(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    acquired = acquire(MAML(MLP(1, 1)), Sinusoid(), steps=4, validations=2, out=tmp_path, tensorboard=True)
-    events = EventAccumulator(str(tmp_path)).Reload()
-    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4]
-    scores = [event.value for event in events.Scalars("validation")]
-    assert scores == pytest.approx([line.validation for line in acquired.log])

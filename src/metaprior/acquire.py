@@ -1,52 +1,27 @@
 """The outer loop: acquire a prior from many related tasks."""
 
 import contextlib
-import csv
-import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metaprior.checkpoint import save
-from metaprior.errors import AcquireError, MetapriorError, missing
+from metaprior.errors import AcquireError, MetapriorError
 from metaprior.evaluate import check_fit, evaluate
-from metaprior.files import replacing, write_tensors
 from metaprior.prior import Prior
 from metaprior.registry import describe, sources
+from metaprior.run import LOG_FILE, RESUME_FILE, Progress, Run, event_file, write_log
 from metaprior.tasks.source import TaskSource
 
 __all__ = ["Acquired", "Progress", "acquire"]
-
-RESUME_FILE = "resume.safetensors"
-LOG_FILE = "log.csv"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One line of the log.
-
-    Args:
-        step: outer steps taken.
-        seconds: spent on them; validation and saving do not count.
-        fraction: of the whole, from 0 to 1.
-        loss: the mean outer loss since the last line.
-        validation: the mean score on the validation tasks, None where they were not scored.
-    """
-
-    step: int
-    seconds: float
-    fraction: float
-    loss: float
-    validation: float | None = None
 
 
 @dataclass
@@ -62,50 +37,6 @@ class Acquired:
     prior: Prior
     log: list[Progress] = field(default_factory=list)
     interrupted: bool = False
-
-
-@dataclass
-class _Run:
-    """What changes from step to step, and is saved so that a killed run goes on as if nothing had happened."""
-
-    prior: Prior
-    optimiser: torch.optim.Optimizer
-    generator: torch.Generator
-    step: int = 0
-    seconds: float = 0.0
-    log: list[Progress] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-
-    def save(self, folder: Path, facts: dict[str, Any]) -> None:
-        state = self.optimiser.state_dict()["state"]
-        named = {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
-        named |= {f"optimiser.{index}.{key}": value for index, part in state.items() for key, value in part.items()}
-        named["generator"] = self.generator.get_state()
-        log = [asdict(line) for line in self.log]
-        facts = {"step": self.step, "seconds": self.seconds, "log": log, "losses": self.losses, **facts}
-        write_tensors(folder / RESUME_FILE, {k: v.detach().cpu() for k, v in named.items()}, {"run": json.dumps(facts)})
-
-    def restore(self, path: Path) -> None:
-        try:
-            with safe_open(path, framework="pt") as file:
-                named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                facts = json.loads(file.metadata()["run"])
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise AcquireError(f"resume: {path} is damaged ({error}); start again without --resume") from error
-        prefix = "prior."
-        try:
-            self.prior.load_state_dict({k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)})
-        except RuntimeError as error:
-            raise AcquireError(f"resume: {path} is of another prior ({error}); start again without --resume") from error
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in named.items():
-            if name.startswith("optimiser."):
-                _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        self.generator.set_state(named["generator"])
-        self.step, self.seconds = facts["step"], facts["seconds"]
-        self.log, self.losses = [Progress(**line) for line in facts["log"]], facts["losses"]
 
 
 def acquire(
@@ -185,7 +116,7 @@ def acquire(
     parameters = [parameter for parameter in prior.parameters() if parameter.requires_grad]
     top_rate = suggested["learning_rate"] if learning_rate is None else learning_rate
     kind = torch.optim.SGD if (optimiser or suggested["optimiser"]) == "sgd" else torch.optim.Adam
-    run = _Run(prior, kind(parameters, lr=top_rate), torch.Generator().manual_seed(seed))
+    run = Run(prior, kind(parameters, lr=top_rate), torch.Generator().manual_seed(seed))
     if resume and folder is not None and (folder / RESUME_FILE).is_file():
         run.restore(folder / RESUME_FILE)
     device = parameters[0].device
@@ -195,14 +126,14 @@ def acquire(
     def keep() -> None:
         if folder is not None:
             save(prior, folder, step=run.step, seconds=run.seconds, **card)
-            run.save(folder, {})
-            _write_log(folder / LOG_FILE, run.log)
+            run.save(folder)
+            write_log(folder / LOG_FILE, run.log)
 
     def fraction() -> float:
         return max(run.step / steps if steps else 0.0, run.seconds / budget if budget else 0.0)
 
     prior.train()
-    with _interrupts() as interrupted, _event_file(folder if tensorboard else None) as write_event:
+    with _interrupts() as interrupted, event_file(folder if tensorboard else None) as write_event:
         while fraction() < 1 and not interrupted.is_set():
             before, start = fraction(), time.perf_counter()
             if anneal:
@@ -273,33 +204,6 @@ def _described(source: TaskSource) -> dict[str, Any]:
         "spec": {"kind": spec.kind, "x_shape": list(spec.x_shape), "outputs": spec.outputs, "pool": spec.pool},
         "inputs": source.inputs,
     }
-
-
-def _write_log(path: Path, log: list[Progress]) -> None:
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(Progress.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(line) for line in log)
-
-
-@contextlib.contextmanager
-def _event_file(folder: Path | None) -> Iterator[Callable[[Progress, float], None]]:
-    """Yield a function that writes a line of the log and the loss of its step for TensorBoard, or does nothing."""
-    if folder is None:
-        yield lambda line, loss: None
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise missing("tensorboard", "tensorboard", "writing logs for TensorBoard") from error
-
-    def write(line: Progress, loss: float) -> None:
-        writer.add_scalar("loss", loss, line.step)
-        if line.validation is not None:
-            writer.add_scalar("validation", line.validation, line.step)
-
-    with SummaryWriter(folder) as writer:
-        yield write
 
 
 @contextlib.contextmanager
