@@ -8,7 +8,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 compare: $(VENV)/user
 	$(VENV)/bin/metaprior compare --tasks glyphs --tasks.queries 5 --priors maml,protonet,ridge \
 		--net conv4 --net.width 32 --budget 20 --tasks_per_step 2 --learning_rate 0.003 --episodes 200 \
-		--shots 1,5 --shots-episodes 30 --validations 5 --validation-tasks 20 --out runs/compare
+		--shots 1,5 --shots-episodes 20 --validations 5 --validation-tasks 20 --out runs/compare
 
 ## the tests
 test: $(VENV)/developer
@@ -35,7 +35,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/user: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[vision]'
+	$(PIP) --no-compile --editable '.[vision]'
 	touch $@
 
 $(VENV)/developer: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metaprior.controls.tuning import tune
+from metaprior.controls.tuning import tune, tune_chunk
 from metaprior.errors import MetapriorError
 from metaprior.gradient.maml import FastWeights
 from metaprior.nets import BatchNorm, apply, apply_per_task, best_chunk, default_net, initialise, uninitialised
@@ -117,7 +117,7 @@ class FineTune(_Pooled):
             net, weights = self._whole[0], state.weights
             return FastWeights(*tune(net, weights, examples, self.steps, self.learning_rate, running=True))
 
-        return map_chunks(train, best_chunk(self.net), state, examples)
+        return map_chunks(train, tune_chunk(self.net, examples), state, examples)
 
     def predict(self, state: FastWeights, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` of the fine-tuned networks."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from metaprior.controls.tuning import tune
+from metaprior.controls.tuning import tune, tune_chunk
 from metaprior.gradient.maml import FastWeights
 from metaprior.nets import apply_per_task, best_chunk, default_net
 from metaprior.prior import Prior
@@ -59,7 +59,7 @@ class Scratch(Prior):
         def train(state: FastWeights, examples: Examples) -> FastWeights:
             return FastWeights(*tune(self.net, state.weights, examples, self.steps, self.learning_rate))
 
-        return map_chunks(train, self.chunk_size, state, examples)
+        return map_chunks(train, tune_chunk(self.net, examples), state, examples)
 
     def predict(self, state: FastWeights, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` of the trained networks."""

@@ -8,12 +8,28 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from metaprior.nets import apply_per_task
+from metaprior.nets import apply_per_task, best_chunk
 from metaprior.nets.norm import Statistics
 from metaprior.tasks.episode import Examples
 from metaprior.tasks.scores import task_losses
+from metaprior.tree import tensors
 
-__all__ = ["tune"]
+__all__ = ["tune", "tune_chunk"]
+
+_VALUES = 80_000
+"""Input values that are trained on together; beyond that, convolutions of many tasks side by side gain nothing."""
+
+
+def tune_chunk(net: nn.Module, examples: Examples) -> int | None:
+    """Return how many tasks to train side by side; None for all of them.
+
+    Unlike one step of a gradient-based prior, many steps on the few images of one task are mostly overhead.
+
+    Example:
+        >>> tune_chunk(nn.Conv2d(1, 4, 3), Examples(torch.zeros(50, 5, 1, 28, 28)))
+        20
+    """
+    return best_chunk(net) and max(1, _VALUES // tensors(examples.x)[0][0].numel())
 
 
 def tune(
@@ -51,7 +67,7 @@ def tune(
     with torch.enable_grad():
         for weight in tuned.values():
             weight.requires_grad_()
-        adam = torch.optim.Adam(list(tuned.values()), lr=learning_rate)
+        adam = torch.optim.Adam(list(tuned.values()), lr=learning_rate, fused=True)
         for _ in range(steps):
             adam.zero_grad()
             prediction, _ = apply_per_task(net, tuned, examples.x, mode, examples.mask)
