@@ -117,7 +117,7 @@ def draw_curves(comparison: "Comparison") -> bytes:
         axes[1].set_xscale("log", base=2)
         ticks = sorted({count for entry in comparison.entries for count in entry.by_shots})
         axes[1].set_xticks(ticks, [str(count) for count in ticks])
-    axes[-1].legend(frameon=False, fontsize=9)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     return buffer.getvalue()
