@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Acquire every prior of the table on Omniglot, one CPU thread each, then score all of them: about two hours on two cores.
+# Acquire every prior of the table on Omniglot, one CPU thread each, then score all of them: three hours on one core.
 set -euo pipefail
 runs=${1:-runs/omniglot}
 
@@ -8,18 +8,19 @@ acquire() {
 }
 
 acquire --prior protonet --tasks.ways 60 --tasks.queries 5 --tasks_per_step 1 --budget 2000 --out "$runs/protonet"
-acquire --prior ridge --tasks.ways 20 --tasks.queries 5 --tasks_per_step 2 --budget 700 --out "$runs/ridge"
-acquire --prior fine_tune --tasks.ways 20 --tasks.queries 5 --tasks_per_step 2 --budget 600 --validations 1 \
-    --validation_tasks 10 --out "$runs/fine_tune"
+acquire --prior ridge --tasks.ways 20 --tasks.queries 5 --tasks_per_step 2 --learning_rate 0.003 --budget 600 \
+    --validations 3 --validation_tasks 30 --out "$runs/ridge"
+acquire --prior fine_tune --tasks.ways 60 --tasks.queries 5 --tasks_per_step 1 --learning_rate 0.003 --budget 450 \
+    --validations 1 --validation_tasks 10 --out "$runs/fine_tune"
 acquire --prior maml --prior.step_size 0.4 --prior.transductive true --tasks.queries 5 --tasks_per_step 4 \
-    --budget 3000 --validations 10 --out "$runs/maml5"
+    --budget 3300 --validations 10 --out "$runs/maml5"
 acquire --prior fomaml --prior.step_size 0.4 --prior.transductive true --tasks.queries 5 --tasks_per_step 4 \
-    --budget 800 --validations 8 --out "$runs/fomaml5"
-acquire --prior reptile --prior.inner_steps 5 --prior.step_size 0.1 --prior.test_steps 10 --tasks.shots 10 \
-    --tasks.queries 5 --tasks_per_step 5 --budget 900 --validations 8 --out "$runs/reptile5"
+    --budget 650 --validations 4 --out "$runs/fomaml5"
+acquire --prior reptile --prior.inner_steps 5 --prior.step_size 0.1 --prior.test_steps 10 --tasks.shots 5 \
+    --tasks.queries 1 --tasks_per_step 5 --budget 600 --validations 2 --validation_tasks 50 --out "$runs/reptile5"
 acquire --prior maml --prior.step_size 0.2 --prior.transductive true --tasks.ways 20 --tasks.queries 2 \
-    --tasks_per_step 2 --budget 900 --validations 4 --validation_tasks 30 --out "$runs/maml20"
+    --tasks_per_step 2 --budget 800 --validations 3 --validation_tasks 30 --out "$runs/maml20"
 acquire --prior fomaml --prior.step_size 0.2 --prior.transductive true --tasks.ways 20 --tasks.queries 2 \
-    --tasks_per_step 2 --budget 500 --validations 4 --validation_tasks 30 --out "$runs/fomaml20"
+    --tasks_per_step 2 --budget 400 --validations 2 --validation_tasks 30 --out "$runs/fomaml20"
 
 python "$(dirname "$0")/score.py" "$runs"

@@ -1,10 +1,7 @@
-"""Score the acquired priors and the controls on fixed Omniglot tasks: `python results/omniglot/score.py RUNS [TASKS]`.
+"""Score the acquired priors and the controls on fixed Omniglot tasks: `python results/omniglot/score.py RUNS`."""
 
-TASKS is the number of test tasks, 1,000 unless given; controls that train a network for each task get a fifth of it.
-"""
-
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -16,8 +13,7 @@ from metaprior.registry import arguments
 from metaprior.tasks import Omniglot
 
 HERE = Path(__file__).parent
-MANY = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
-FEW = MANY // 5
+QUERIES = {5: 15, 20: 5}
 PUBLISHED = {
     ("protonet", 5): "98.8",
     ("protonet", 20): "96.0",
@@ -31,52 +27,65 @@ PUBLISHED = {
 
 
 def contestants(runs, ways):
-    """Yield name, prior, card, and number of test tasks of everything that was acquired for so many ways."""
+    """Yield name, prior and card of everything that was acquired for so many ways."""
     for name, folder in (("protonet", "protonet"), ("ridge", "ridge")):
         if (runs / folder).exists():
-            yield name, load(runs / folder), read_card(runs / folder), MANY
+            yield name, load(runs / folder), read_card(runs / folder)
     for name in ("maml", "fomaml", "reptile"):
         folder = runs / f"{name}{ways}"
         if folder.exists():
-            yield name, load(folder), read_card(folder), MANY
+            yield name, load(folder), read_card(folder)
     if (runs / "fine_tune").exists():
         tuned, card = load(runs / "fine_tune"), read_card(runs / "fine_tune")
-        yield "fine_tune (control)", tuned, card, FEW
+        yield "fine_tune (control)", tuned, card
         given = arguments(tuned) | {"steps": 50, "learning_rate": 0.1}
         frozen = Frozen(**given)
         frozen.load_state_dict(tuned.state_dict())
-        yield "frozen (control)", frozen.eval(), card, MANY
+        yield "frozen (control)", frozen.eval(), card
     scratch = Scratch.for_tasks(Omniglot(ways=ways).spec)
-    yield "scratch (control)", scratch, {"seconds": 0.0, "step": 0}, FEW
+    yield "scratch (control)", scratch, {"seconds": 0.0, "step": 0}
+
+
+def score(runs, ways, tasks):
+    """Return a row for each prior and control, and for each way of letting queries see each other."""
+    tests = Omniglot(ways=ways, shots=1, queries=QUERIES[ways]).test_set(tasks, seed=0)
+    rows = []
+    for name, prior, card in contestants(runs, ways):
+        for transductive in (False, True) if "transductive" in vars(prior) else (False,):
+            if "transductive" in vars(prior):
+                prior.transductive = transductive
+            result = evaluate(prior, tests)
+            rows.append(
+                {
+                    "prior": name,
+                    "ways": ways,
+                    "shots": 1,
+                    "published": PUBLISHED.get((name, ways)),
+                    "acquired_transductive": card.get("arguments", {}).get("transductive", False),
+                    "acquire_seconds": card["seconds"],
+                    "acquire_steps": card["step"],
+                    **result.row(),
+                }
+            )
+            print(f"{ways}-way {name:20} transductive={transductive!s:5} {result}", flush=True)
+    return rows
 
 
 def main():
-    """Write `result.json` and `table.md` beside this file."""
+    """Write `result.json` and `table.md` beside this file; rows of ways that are not asked for stay as they are."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--ways", type=int, nargs="+", default=list(QUERIES))
+    asked = parser.parse_args()
     torch.set_num_threads(1)
-    runs = Path(sys.argv[1])
-    rows = []
-    for ways, queries in ((5, 15), (20, 5)):
-        source = Omniglot(ways=ways, shots=1, queries=queries)
-        sets = {count: source.test_set(count, seed=0) for count in (MANY, FEW)}
-        for name, prior, card, count in contestants(runs, ways):
-            for transductive in (False, True) if "transductive" in vars(prior) else (False,):
-                if "transductive" in vars(prior):
-                    prior.transductive = transductive
-                result = evaluate(prior, sets[count])
-                rows.append(
-                    {
-                        "prior": name,
-                        "ways": ways,
-                        "shots": 1,
-                        "published": PUBLISHED.get((name, ways)),
-                        "acquired_transductive": card.get("arguments", {}).get("transductive", False),
-                        "acquire_seconds": card["seconds"],
-                        "acquire_steps": card["step"],
-                        **result.row(),
-                    }
-                )
-                print(f"{ways}-way {name:20} transductive={transductive!s:5} {result}", flush=True)
-    write_text(HERE / "result.json", json.dumps({"versions": versions(), "seed": 0, "rows": rows}, indent=2) + "\n")
+    scored = [row for ways in asked.ways for row in score(asked.runs, ways, asked.tasks)]
+    path = HERE / "result.json"
+    kept = (
+        [row for row in json.loads(path.read_text())["rows"] if row["ways"] not in asked.ways] if path.exists() else []
+    )
+    rows = sorted(kept + scored, key=lambda row: row["ways"])
+    write_text(path, json.dumps({"versions": versions(), "seed": 0, "rows": rows}, indent=2) + "\n")
     write_text(HERE / "table.md", table(rows))
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Acquire two priors on sinusoids and score them in and out of distribution: about five minutes on one core.
+# Acquire three priors on sinusoids and score them in and out of distribution: about ten minutes on one core.
 set -euo pipefail
 runs=${1:-runs/sinusoid}
 
-for setting in "ridge 20 4000" "meta_sgd 10 6000"; do
-    read -r prior queries steps <<< "$setting"
-    size=()
-    [ "$prior" = ridge ] || size=(--prior.step_size 0.01)
-    metaprior acquire --prior "$prior" "${size[@]}" --tasks sinusoid --tasks.shots 10 --tasks.queries "$queries" \
-        --tasks_per_step 25 --steps "$steps" --validations 10 --threads 1 --out "$runs/$prior"
-done
+acquire() {
+    metaprior acquire --tasks sinusoid --tasks.shots 10 --tasks_per_step 25 --validations 10 --threads 1 "$@"
+}
+
+acquire --prior ridge --net mlp --net.hidden "[64,64]" --tasks.queries 20 --steps 20000 --out "$runs/ridge"
+acquire --prior meta_sgd --prior.step_size 0.01 --tasks.queries 10 --steps 6000 --out "$runs/meta_sgd"
+acquire --prior maml --prior.step_size 0.01 --tasks.queries 10 --steps 30000 --out "$runs/maml"
 python "$(dirname "$0")/score.py" "$runs"
