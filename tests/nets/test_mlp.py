@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from metaprior.nets import MLP
 
@@ -23,6 +24,13 @@ def test_is_linear_layers_with_rectifiers_between():
     layer = net.layers[0]
     expected = (x @ layer.weight.T + layer.bias).clamp(min=0) @ net.head.weight.T + net.head.bias
     torch.testing.assert_close(net(x), expected)
+
+
+def test_hidden_layers_are_normalised_before_the_rectifier():
+    net, x = MLP(3, 2, (4,), norm="batch"), torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    hidden = functional.batch_norm(x @ net.layers[0].weight.T, None, None, training=True).clamp(min=0)
+    torch.testing.assert_close(net(x), net.head(hidden))
+    assert MLP(3, 2, (16,), norm="group")(x).shape == (5, 2)
 
 
 def test_the_seed_decides_the_weights():

@@ -1,26 +1,13 @@
 """The four-block convolutional network of the few-shot literature."""
 
-from typing import Literal
-
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.nets.initialise import initialise, uninitialised
-from metaprior.nets.norm import BatchNorm
+from metaprior.nets.norm import BatchNorm, Norm, norm_layer
 from metaprior.registry import nets
 
-__all__ = ["Conv4", "norm_layer"]
-
-Norm = Literal["batch", "group", "none"]
-
-
-def norm_layer(norm: Norm, features: int) -> nn.Module:
-    """Return a normalisation of maps with F features: batch, group (of at most 8 features each), or none."""
-    if norm == "batch":
-        return BatchNorm(features)
-    if norm == "group":
-        return nn.GroupNorm(max(1, features // 8), features)
-    return nn.Identity()
+__all__ = ["Conv4"]
 
 
 class _Block(nn.Module):

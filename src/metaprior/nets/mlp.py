@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from metaprior.nets.initialise import initialise, uninitialised
+from metaprior.nets.norm import Norm, norm_layer
 from metaprior.registry import nets
 
 __all__ = ["MLP"]
@@ -19,9 +20,11 @@ class MLP(nn.Module):
         inputs: the number of input features.
         outputs: the number of outputs; None to end with the last hidden layer's features.
         hidden: the width of each hidden layer.
+        norm: of hidden layers, before the rectifier: "batch", "group" or "none".
         seed: of the initial weights.
 
-    Source: the defaults are the network of Finn et al. 2017 (arXiv 1703.03400), section 5.1.
+    Source: the defaults are the network of Finn et al. 2017 (arXiv 1703.03400), section 5.1; theirs for Omniglot is
+    `MLP(784, outputs, hidden=(256, 128, 64, 64), norm="batch")`.
 
     Example:
         >>> import torch
@@ -29,14 +32,26 @@ class MLP(nn.Module):
         torch.Size([10, 1])
     """
 
-    def __init__(self, inputs: int, outputs: int | None = None, hidden: Sequence[int] = (40, 40), seed: int = 0):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int | None = None,
+        hidden: Sequence[int] = (40, 40),
+        norm: Norm = "none",
+        seed: int = 0,
+    ):
         super().__init__()
         self.inputs = inputs
         self.outputs = outputs
         self.hidden = tuple(hidden)
+        self.norm = norm
         self.seed = seed
         widths = (inputs, *self.hidden)
-        self.layers = nn.ModuleList(uninitialised(nn.Linear, before, after) for before, after in pairwise(widths))
+        # A bias before a normalisation has no effect.
+        self.layers = nn.ModuleList(
+            uninitialised(nn.Linear, before, after, bias=norm == "none") for before, after in pairwise(widths)
+        )
+        self.norms = nn.ModuleList(norm_layer(norm, width) for width in self.hidden)
         self.head = nn.Identity() if outputs is None else uninitialised(nn.Linear, widths[-1], outputs)
         initialise(self, seed)
 
@@ -48,6 +63,6 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, *x)` to `(N, outputs)`, or to `(N, features)` without a head."""
         x = x.flatten(1)
-        for layer in self.layers:
-            x = layer(x).relu()
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = norm(layer(x)).relu()
         return self.head(x)

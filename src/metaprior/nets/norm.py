@@ -11,10 +11,20 @@ from torch.nn import functional
 
 from metaprior.nets.fused import convolve_pool, moments, moments_pool, patch_moments, scale_rectify, sees_few
 
-__all__ = ["BatchNorm", "Statistics", "builtin_norms", "replace_builtin_norms", "task_statistics"]
+__all__ = [
+    "BatchNorm",
+    "Norm",
+    "Statistics",
+    "builtin_norms",
+    "norm_layer",
+    "replace_builtin_norms",
+    "task_statistics",
+]
 
 Statistics = tuple[tuple[Tensor, Tensor], ...]
 """Mean and variance, each `(F,)`, that every batch normalisation of a network saw, in the order of the forward pass."""
+
+Norm = Literal["batch", "group", "none"]
 
 
 class _Frame:
@@ -145,6 +155,15 @@ class BatchNorm(nn.Module):
     def extra_repr(self) -> str:
         """Show the number of features."""
         return str(self.features)
+
+
+def norm_layer(norm: Norm, features: int) -> nn.Module:
+    """Return a normalisation of F features: batch, group (of at most 8 features each), or none."""
+    if norm == "batch":
+        return BatchNorm(features)
+    if norm == "group":
+        return nn.GroupNorm(max(1, features // 8), features)
+    return nn.Identity()
 
 
 def builtin_norms(net: nn.Module) -> list[str]:

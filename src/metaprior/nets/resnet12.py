@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metaprior.nets.conv4 import Norm, norm_layer
 from metaprior.nets.initialise import initialise, uninitialised
+from metaprior.nets.norm import Norm, norm_layer
 from metaprior.registry import nets
 
 __all__ = ["ResNet12"]
