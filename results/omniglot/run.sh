@@ -14,6 +14,8 @@ acquire --prior fine_tune --tasks.ways 60 --tasks.queries 5 --tasks_per_step 1 -
     --validations 1 --validation_tasks 10 --out "$runs/fine_tune"
 acquire --prior maml --prior.step_size 0.4 --prior.transductive true --tasks.queries 5 --tasks_per_step 4 \
     --budget 3300 --validations 10 --out "$runs/maml5"
+acquire --prior maml --net mlp --net.hidden "[256,128,64,64]" --net.norm batch --prior.step_size 0.4 \
+    --prior.transductive true --tasks.queries 5 --tasks_per_step 16 --budget 480 --validations 2 --out "$runs/maml5-mlp"
 acquire --prior fomaml --prior.step_size 0.4 --prior.transductive true --tasks.queries 5 --tasks_per_step 4 \
     --budget 650 --validations 4 --out "$runs/fomaml5"
 acquire --prior reptile --prior.inner_steps 5 --prior.step_size 0.1 --prior.test_steps 10 --tasks.shots 5 \

@@ -18,6 +18,7 @@ PUBLISHED = {
     ("protonet", 5): "98.8",
     ("protonet", 20): "96.0",
     ("maml", 5): "98.7 ± 0.4 (transductive)",
+    ("maml, MLP", 5): "89.7 ± 1.1 (transductive)",
     ("maml", 20): "95.8 ± 0.3 (transductive)",
     ("fomaml", 5): "98.3 (transductive)",
     ("fomaml", 20): "89.4 (transductive)",
@@ -31,8 +32,8 @@ def contestants(runs, ways):
     for name, folder in (("protonet", "protonet"), ("ridge", "ridge")):
         if (runs / folder).exists():
             yield name, load(runs / folder), read_card(runs / folder)
-    for name in ("maml", "fomaml", "reptile"):
-        folder = runs / f"{name}{ways}"
+    for name, kind in (("maml", ""), ("maml, MLP", "-mlp"), ("fomaml", ""), ("reptile", "")):
+        folder = runs / f"{name.split(',')[0]}{ways}{kind}"
         if folder.exists():
             yield name, load(folder), read_card(folder)
     if (runs / "fine_tune").exists():
