@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from metaprior import Frozen, Scratch, evaluate, load, read_card
+from metaprior import FineTune, Frozen, Scratch, evaluate, load, read_card
 from metaprior.checkpoint import versions
 from metaprior.files import write_text
 from metaprior.registry import arguments
@@ -38,11 +38,14 @@ def contestants(runs, ways):
             yield name, load(folder), read_card(folder)
     if (runs / "fine_tune").exists():
         tuned, card = load(runs / "fine_tune"), read_card(runs / "fine_tune")
-        yield "fine_tune (control)", tuned, card
-        given = arguments(tuned) | {"steps": 50, "learning_rate": 0.1}
-        frozen = Frozen(**given)
-        frozen.load_state_dict(tuned.state_dict())
-        yield "frozen (control)", frozen.eval(), card
+        trained = {name: value for name, value in tuned.state_dict().items() if not name.startswith("task_head")}
+        for name, cls, settings in (
+            ("fine_tune", FineTune, {"learning_rate": 1e-3}),
+            ("frozen", Frozen, {"steps": 50, "learning_rate": 0.1}),
+        ):
+            control = cls(**(arguments(tuned) | {"outputs": ways} | settings))
+            control.load_state_dict(trained, strict=False)
+            yield f"{name} (control)", control.eval(), card
     scratch = Scratch.for_tasks(Omniglot(ways=ways).spec)
     yield "scratch (control)", scratch, {"seconds": 0.0, "step": 0}
 

@@ -95,7 +95,7 @@ class FineTune(_Pooled):
     """
 
     def __init__(
-        self, net: nn.Module, outputs: int = 2, pool: int | None = None, steps: int = 20, learning_rate: float = 3e-3
+        self, net: nn.Module, outputs: int = 2, pool: int | None = None, steps: int = 20, learning_rate: float = 1e-3
     ):
         super().__init__(net, outputs, pool, steps, learning_rate)
         self._whole = [nn.Sequential(net, self.neck, self.task_head)]
