@@ -14,6 +14,17 @@ from metaprior.tasks import Omniglot
 
 HERE = Path(__file__).parent
 QUERIES = {5: 15, 20: 5}
+ORDER = (
+    "protonet",
+    "ridge",
+    "maml",
+    "maml, MLP",
+    "fomaml",
+    "reptile",
+    "fine_tune (control)",
+    "frozen (control)",
+    "scratch (control)",
+)
 PUBLISHED = {
     ("protonet", 5): "98.8",
     ("protonet", 20): "96.0",
@@ -51,46 +62,47 @@ def contestants(runs, ways):
 
 
 def score(runs, ways, tasks):
-    """Return a row for each prior and control, and for each way of letting queries see each other."""
+    """Yield a row for each prior and control, and for each way of letting queries see each other."""
     tests = Omniglot(ways=ways, shots=1, queries=QUERIES[ways]).test_set(tasks, seed=0)
-    rows = []
     for name, prior, card in contestants(runs, ways):
         for transductive in (False, True) if "transductive" in vars(prior) else (False,):
             if "transductive" in vars(prior):
                 prior.transductive = transductive
             result = evaluate(prior, tests)
-            rows.append(
-                {
-                    "prior": name,
-                    "ways": ways,
-                    "shots": 1,
-                    "published": PUBLISHED.get((name, ways)),
-                    "acquired_transductive": card.get("arguments", {}).get("transductive", False),
-                    "acquire_seconds": card["seconds"],
-                    "acquire_steps": card["step"],
-                    **result.row(),
-                }
-            )
             print(f"{ways}-way {name:20} transductive={transductive!s:5} {result}", flush=True)
-    return rows
+            yield {
+                "prior": name,
+                "ways": ways,
+                "shots": 1,
+                "published": PUBLISHED.get((name, ways)),
+                "acquired_transductive": card.get("arguments", {}).get("transductive", False),
+                "acquire_seconds": card["seconds"],
+                "acquire_steps": card["step"],
+                **result.row(),
+            }
 
 
 def main():
-    """Write `result.json` and `table.md` beside this file; rows of ways that are not asked for stay as they are."""
+    """Write `result.json` and `table.md` beside this file, row by row; rows of the same name are replaced."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--ways", type=int, nargs="+", default=list(QUERIES))
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    scored = [row for ways in asked.ways for row in score(asked.runs, ways, asked.tasks)]
     path = HERE / "result.json"
-    kept = (
-        [row for row in json.loads(path.read_text())["rows"] if row["ways"] not in asked.ways] if path.exists() else []
-    )
-    rows = sorted(kept + scored, key=lambda row: row["ways"])
-    write_text(path, json.dumps({"versions": versions(), "seed": 0, "rows": rows}, indent=2) + "\n")
-    write_text(HERE / "table.md", table(rows))
+    rows = {place(row): row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    for ways in asked.ways:
+        for row in score(asked.runs, ways, asked.tasks):
+            rows[place(row)] = row
+            ordered = [rows[key] for key in sorted(rows)]
+            write_text(path, json.dumps({"versions": versions(), "seed": 0, "rows": ordered}, indent=2) + "\n")
+            write_text(HERE / "table.md", table(ordered))
+
+
+def place(row):
+    """Return where a row stands in the table; controls come last."""
+    return row["ways"], ORDER.index(row["prior"]), row["transductive"]
 
 
 def table(rows):
