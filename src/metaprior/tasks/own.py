@@ -15,7 +15,7 @@ from torch import Tensor
 from metaprior.errors import DataError
 from metaprior.tasks.columns import Frame, encode_table, need_columns, numbers_in, problems, read_table, texts
 from metaprior.tasks.episode import Examples
-from metaprior.tasks.images import SUFFIXES, class_files, decode, image_files
+from metaprior.tasks.image_files import SUFFIXES, class_files, decode, image_files
 
 __all__ = ["OwnTask", "read_task"]
 
