@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
@@ -16,8 +15,7 @@ from metaprior.adapt import Predictions, adapt
 from metaprior.errors import DataError
 from metaprior.metric import Ridge
 from metaprior.nets import MLP, Conv4
-from metaprior.predict import ROWS, jackknife, predict_rows
-from metaprior.tasks import Examples, Images, Table
+from metaprior.tasks import Images, Table
 
 SHAPES = [("ellipse", "red"), ("rectangle", "red"), ("ellipse", "lime"), ("rectangle", "blue")]
 
@@ -128,13 +126,6 @@ def test_flat_folders_and_single_images_are_queries_too(images_run, novel):
     assert single["uncertainty"][0] == pytest.approx(flat["uncertainty"][2], abs=1e-4)
 
 
-def test_many_queries_are_predicted_in_parts():
-    prior = ProtoNet(nn.Flatten()).eval()
-    x = torch.randn(1, 2 * ROWS + 3, 2, generator=torch.Generator().manual_seed(0))
-    state = prior.observe(prior.start(1), Examples(x[:, :4], torch.tensor([[0, 1, 0, 1]])))
-    assert torch.allclose(predict_rows(prior, state, x), prior.predict(state, x))
-
-
 def test_a_table_of_targets(regression_run, rows):
     support, query = rows()
     result = adapt(regression_run, support, query)
@@ -180,24 +171,6 @@ def broken(frame: pandas.DataFrame, column: str, value: object, row: int = 7) ->
 
 def test_rows_are_numbered_where_nothing_else_tells_them_apart(regression_run, rows):
     assert adapt(regression_run, *rows(query=lambda frame: frame[["dose", "solvent"]]))["row"] == list(range(2, 22))
-
-
-def test_the_jackknife_of_a_mean_is_its_standard_error():
-    """With constant features a ridge head predicts the mean, whose standard error is known."""
-    y = torch.tensor([1.0, 4.0, 2.0, 8.0, 5.0, 7.0], dtype=torch.float64)
-    prior = Ridge(nn.Flatten(), outputs=1, penalty=1e-12, scale=1.0, bias=False).double().eval()
-    examples = Examples(torch.ones(1, 6, 1, dtype=torch.float64), y[None, :, None])
-    error = jackknife(prior, examples, torch.ones(1, 3, 1, dtype=torch.float64))
-    assert error.shape == (1, 3, 1)
-    assert error[0, 0, 0].item() == pytest.approx((y.std() / 6**0.5).item(), rel=1e-6)
-
-
-def test_a_large_support_set_is_left_out_in_groups():
-    generator = torch.Generator().manual_seed(0)
-    y = torch.randn(1, 400, 1, dtype=torch.float64, generator=generator)
-    prior = Ridge(nn.Flatten(), outputs=1, penalty=1e-12, scale=1.0, bias=False).double().eval()
-    error = jackknife(prior, Examples(torch.ones_like(y), y), torch.ones(1, 1, 1, dtype=torch.float64)).item()
-    assert error == pytest.approx(1 / 20, rel=0.3)
 
 
 def test_a_prior_in_memory_is_left_in_its_mode(novel):

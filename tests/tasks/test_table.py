@@ -1,4 +1,4 @@
-"""A user's own table: splits, encoding, sampling, and every kind of file that cannot be used."""
+"""A user's own table: splits, sampling, and every kind of file that cannot be used."""
 
 import json
 import sys
@@ -7,14 +7,12 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from metaprior.errors import DataError, MetapriorError
 from metaprior.registry import build, describe
 from metaprior.tasks import Table
-from metaprior.tasks.columns import read_table
-from metaprior.tasks.table import encode_table
+from metaprior.tasks.encoding import encode_table
+from metaprior.tasks.rows import read_table
 
 
 def assays(tasks: int = 10, rows: int = 24) -> pandas.DataFrame:
@@ -200,31 +198,6 @@ def test_the_encoding_survives_json_and_the_file(table):
     assert torch.allclose(again, encode_table(assays(), source.inputs), atol=1e-6)
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.one_of(st.none(), st.floats(-1e6, 1e6)),
-            st.one_of(st.none(), st.sampled_from(["water", "oil", "", "12", "wïne"])),
-        ),
-        min_size=1,
-        max_size=20,
-    )
-)
-def test_any_rows_are_encoded_alone_as_they_are_together(rows):
-    inputs = {
-        "columns": [
-            {"name": "a", "kind": "number", "mean": 3.0, "scale": 2.0, "missing": True},
-            {"name": "b", "kind": "category", "values": ["oil", "water"]},
-        ]
-    }
-    frame = pandas.DataFrame(rows, columns=["a", "b"], dtype=object)
-    together = encode_table(frame, inputs)
-    assert together.shape == (len(rows), 5)
-    assert together.isfinite().all()
-    assert (together[:, 2:].sum(1) == 1).all()
-    assert torch.equal(together, torch.cat([encode_table(frame[i : i + 1], inputs) for i in range(len(rows))]))
-
-
 def test_columns_can_be_ignored_or_taken_as_names(table):
     frame = assays().assign(id=np.arange(240), zip=np.resize([8001, 8002], 240))
     names = [column["name"] for column in table(frame, ignore=["id"]).inputs["columns"]]
@@ -241,11 +214,6 @@ def test_a_column_that_never_varies_and_one_without_values(table):
     source = table(assays().assign(same=1, empty=None))
     assert [column["name"] for column in source.inputs["columns"]] == ["dose", "weight", "solvent", "same"]
     assert source.sample(3, generator()).support.x.isfinite().all()
-
-
-def test_a_tab_separated_file(tmp_path):
-    assays().to_csv(tmp_path / "a.tsv", sep="\t", index=False)
-    assert Table(tmp_path / "a.tsv").spec.kind == "regression"
 
 
 def test_a_description_rebuilds_it(table):

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError
-from metaprior.tasks.columns import Frame, encode_table, need_columns, numbers_in, problems, read_table, texts
+from metaprior.tasks.columns import numbers_in, texts
+from metaprior.tasks.encoding import encode_table
 from metaprior.tasks.episode import Examples
 from metaprior.tasks.image_files import SUFFIXES, class_files, decode, image_files
+from metaprior.tasks.rows import good_rows, need_columns, problems, read_table
 
 __all__ = ["OwnTask", "read_task"]
 
@@ -126,8 +128,8 @@ def _read_table(support: Path, query: Path, inputs: Mapping[str, Any], skip_bad:
         wanted = ", ".join(target["classes"])
         for row, label in rows.loc[strange, target["name"]].items():
             bad.setdefault(row, f"class '{label}' was not among those of acquisition: {wanted}")
-    rows = _good(rows, bad, "support", support, skip_bad)
-    asked = _good(asked, problems(asked, kinds), "query", query, skip_bad)
+    rows = good_rows(rows, bad, "support", support, skip_bad)
+    asked = good_rows(asked, problems(asked, kinds), "query", query, skip_bad)
 
     kept = [name for name in asked.columns if name not in features]
     columns = kept or ["row"]
@@ -141,18 +143,6 @@ def _read_table(support: Path, query: Path, inputs: Mapping[str, Any], skip_bad:
         return OwnTask(Examples(x, y), query_x, None, columns, known, target["mean"], target["scale"])
     y, classes = _class_ids(list(texts(rows[target["name"]])), target.get("classes"))
     return OwnTask(Examples(x, y), query_x, classes, columns, known)
-
-
-def _good(frame: Frame, bad: dict[int, str], argument: str, file: Path, skip_bad: bool) -> Frame:
-    if bad and not skip_bad:
-        row, problem = min(bad.items())
-        raise DataError(f"{argument}: row {row} of {file}: {problem}; skip_bad leaves such rows out")
-    if len(bad) == len(frame):
-        raise DataError(f"{argument}: none of the rows of {file} can be used: {'; '.join(bad.values())}")
-    if bad:
-        listed = "; ".join(f"row {row}: {problem}" for row, problem in sorted(bad.items()))
-        warnings.warn(f"{argument}: skipped {len(bad)} bad rows of {file}: {listed}", stacklevel=2)
-    return frame.drop(index=list(bad))
 
 
 def _class_ids(names: list[str], classes: list[str] | None) -> tuple[Tensor, list[str]]:

@@ -4,63 +4,21 @@ Axis letters: T tasks, N support, Q query, C classes, K tasks of a split, R rows
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from metaprior.errors import DataError
 from metaprior.registry import sources
-from metaprior.tasks.columns import (
-    Column,
-    Frame,
-    column_kinds,
-    encode_table,
-    fit_column,
-    need_columns,
-    numbers_in,
-    problems,
-    read_table,
-    target_of,
-    texts,
-)
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.loaded_table import LoadedTable, Part, load_table
 from metaprior.tasks.source import Split, TaskSource
-from metaprior.tasks.splits import split_names
 
-__all__ = ["Table", "encode_table"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """The rows of one split, those of one class of one task next to each other.
-
-    Args:
-        x: `(R, F)`.
-        y: `(R,)`, standardised targets; class ids where there are classes.
-        starts: `(K, C)`, where the rows of each class of each task begin; C is 1 for regression.
-        counts: `(K, C)`, how many they are.
-        names: of the tasks, K of them.
-    """
-
-    x: Tensor
-    y: Tensor
-    starts: Tensor
-    counts: Tensor
-    names: list[str]
-
-
-@dataclass(frozen=True, eq=False)
-class _Loaded:
-    inputs: dict[str, Any]
-    classes: list[str]
-    known: int
-    parts: Mapping[Split, _Part]
+__all__ = ["Table"]
 
 
 @sources.register("table")
@@ -171,6 +129,21 @@ class Table(TaskSource):
             return Episode(support, query)
         return Episode(support, query, torch.full((tasks,), classes.shape[1]), classes)
 
+    @cached_property
+    def _loaded(self) -> LoadedTable:
+        return load_table(
+            self.file,
+            self.task,
+            self.target,
+            self.ways,
+            self.kind,
+            self.ignore,
+            self.categorical,
+            self.splits,
+            self.seed,
+            self.skip_bad,
+        )
+
     @property
     def _bounds(self) -> tuple[int, int]:
         least, most = (self.shots, self.shots) if isinstance(self.shots, int) else self.shots
@@ -205,92 +178,8 @@ class Table(TaskSource):
             warnings.warn(f"{len(small)} tasks have too few rows and are left out: {', '.join(small)}", stacklevel=2)
         return eligible
 
-    @cached_property
-    def _loaded(self) -> _Loaded:
-        frame = read_table(self.file, "file")
-        for argument in ("task", "target"):
-            need_columns(frame, [getattr(self, argument)], argument, self.file)
-        for argument in ("ignore", "categorical"):
-            need_columns(frame, getattr(self, argument), argument, self.file)
-        names = [name for name in frame.columns if name not in {self.task, self.target, *self.ignore}]
-        kind, numeric = target_of(frame[self.target], self.kind)
 
-        own = {self.task: "category", self.target: "number" if numeric else "category"}
-        bad = problems(frame, own, needed=own)
-        tasks = texts(frame[self.task])
-        splits = split_names(tasks[~frame.index.isin(list(bad))], self.splits, self.seed)
-        training = tasks.isin(splits["train"])
-        kinds = column_kinds(frame[training], names, self.categorical)
-        if not kinds:
-            raise DataError(f"file: {self.file} has no values besides the task, the target and the ignored columns")
-        bad = problems(frame, own | kinds, needed=own)
-        known: list[str] = []
-        if kind == "classification":
-            good = texts(frame.loc[~frame.index.isin(list(bad)), self.target])
-            known = sorted(good[training[good.index]].unique(), key=_natural)
-            if self.ways is None:
-                bad |= {
-                    row: f"class '{label}' occurs in no training task (with ways, classes may differ from task to task)"
-                    for row, label in good[~good.isin(known)].items()
-                }
-        frame = self._without(frame, bad)
-        frame = frame.assign(**{name: numbers_in(frame[name]) for name in kinds if kinds[name] == "number"})
-        training, tasks = training[frame.index], tasks[frame.index]
-
-        target: dict[str, Any] = {"name": self.target, "kind": kind}
-        classes: list[str] = []
-        if kind == "regression":
-            column = fit_column(frame.loc[training, self.target], "number")
-            target |= {"mean": column["mean"], "scale": column["scale"]}
-            y = (numbers_in(frame[self.target]) - target["mean"]) / target["scale"]
-        else:
-            target["classes"] = known if self.ways is None else None
-            labels = texts(frame[self.target])
-            classes = known + sorted(set(labels) - set(known), key=_natural)
-            y = labels.map({name: index for index, name in enumerate(classes)}).to_numpy()
-        columns = [fit_column(frame.loc[training, name], kind) for name, kind in kinds.items()]
-        inputs = {"kind": "table", "task": self.task, "columns": columns, "target": target}
-        x = encode_table(frame, inputs)
-        parts: dict[Split, _Part] = {
-            split: _part(x, y, tasks, chosen, len(classes)) for split, chosen in splits.items()
-        }
-        return _Loaded(inputs, classes, len(known), parts)
-
-    def _without(self, frame: Frame, bad: dict[int, str]) -> Frame:
-        if not bad:
-            return frame
-        if not self.skip_bad:
-            row, problem = next(iter(sorted(bad.items())))
-            more = f" (and {len(bad) - 1} more bad rows)" if len(bad) > 1 else ""
-            raise DataError(f"file: row {row} of {self.file}: {problem}{more}; skip_bad leaves such rows out")
-        listed = "; ".join(f"row {row}: {problem}" for row, problem in sorted(bad.items()))
-        warnings.warn(f"skipped {len(bad)} bad rows of {self.file}: {listed}", stacklevel=2)
-        return frame.drop(index=list(bad))
-
-
-def _natural(name: str) -> tuple[float, str]:
-    """Order numbers by value, before text."""
-    try:
-        return float(name), name
-    except ValueError:
-        return float("inf"), name
-
-
-def _part(x: Tensor, y: np.ndarray, tasks: Column, names: list[str], classes: int) -> _Part:
-    code = tasks.map({name: index for index, name in enumerate(names)})
-    inside = code.notna().to_numpy(copy=True)
-    values = torch.from_numpy(y[inside].astype(np.int64 if classes else np.float32))
-    owners = torch.from_numpy(np.array(code[inside], dtype=np.int64))
-    width = max(classes, 1)
-    cells = owners * width + (values if classes else 0)
-    order = cells.argsort(stable=True)
-    counts = cells.bincount(minlength=len(names) * width)
-    starts = counts.cumsum(0) - counts
-    shape = (len(names), width)
-    return _Part(x[torch.from_numpy(inside)][order], values[order], starts.view(shape), counts.view(shape), names)
-
-
-def _examples(part: _Part, order: Tensor, position: Tensor, real: Tensor) -> Examples:
+def _examples(part: Part, order: Tensor, position: Tensor, real: Tensor) -> Examples:
     """Flatten the rows at some positions `(T, C, S)` of the order `(T, C, M)` to examples `(T, C * S, ...)`."""
     rows = order.gather(2, position.clamp(max=order.shape[2] - 1)).clamp(max=len(part.x) - 1)
     mask = None if bool(real.all()) else real.flatten(1)
