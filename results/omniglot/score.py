@@ -38,8 +38,14 @@ PUBLISHED = {
 }
 
 
-def contestants(runs, ways):
-    """Yield name, prior and card of everything that was acquired for so many ways."""
+def contestants(runs, ways, only):
+    """Yield name, prior and card of everything that was acquired for so many ways, or of `only` some."""
+    for name, prior, card in _acquired(runs, ways):
+        if only is None or name in only:
+            yield name, prior, card
+
+
+def _acquired(runs, ways):
     for name, folder in (("protonet", "protonet"), ("ridge", "ridge")):
         if (runs / folder).exists():
             yield name, load(runs / folder), read_card(runs / folder)
@@ -61,10 +67,10 @@ def contestants(runs, ways):
     yield "scratch (control)", scratch, {"seconds": 0.0, "step": 0}
 
 
-def score(runs, ways, tasks):
+def score(runs, ways, tasks, only):
     """Yield a row for each prior and control, and for each way of letting queries see each other."""
     tests = Omniglot(ways=ways, shots=1, queries=QUERIES[ways]).test_set(tasks, seed=0)
-    for name, prior, card in contestants(runs, ways):
+    for name, prior, card in contestants(runs, ways, only):
         for transductive in (False, True) if "transductive" in vars(prior) else (False,):
             if "transductive" in vars(prior):
                 prior.transductive = transductive
@@ -88,12 +94,13 @@ def main():
     parser.add_argument("runs", type=Path)
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--ways", type=int, nargs="+", default=list(QUERIES))
+    parser.add_argument("--only", nargs="+", choices=ORDER)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     path = HERE / "result.json"
     rows = {place(row): row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
     for ways in asked.ways:
-        for row in score(asked.runs, ways, asked.tasks):
+        for row in score(asked.runs, ways, asked.tasks, asked.only):
             rows[place(row)] = row
             ordered = [rows[key] for key in sorted(rows)]
             write_text(path, json.dumps({"versions": versions(), "seed": 0, "rows": ordered}, indent=2) + "\n")
