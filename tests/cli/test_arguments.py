@@ -1,5 +1,7 @@
 """Options: those of a chosen class, from words, from a file, and what wins over what."""
 
+from typing import Literal
+
 import pytest
 import yaml
 
@@ -9,7 +11,13 @@ from metaprior.registry import Registry
 
 
 class Waves:
-    def __init__(self, ways: int = 5, bounds: tuple[float, float] = (0.0, 1.0), noisy: bool = False):
+    def __init__(
+        self,
+        ways: int = 5,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        noisy: bool = False,
+        shape: Literal["sine", "saw"] = "sine",
+    ):
         self.given = {"ways": ways, "bounds": bounds, "noisy": noisy}
 
 
@@ -78,12 +86,21 @@ def test_dashes_and_switches(parser):
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        (["--steps", "many"], "steps"),
-        (["--stepz", "1"], "stepz"),
-        (["--things", "waves", "--things.secret", "1"], "secret"),
-        (["--things", "folder:x", "--things.secret", "1"], "secret"),
-        (["--things"], "--things: expected a value"),
-        (["--threads", "0"], "--threads: expected at least 1, got 0"),
+        (["--steps", "many"], "^--steps: expected a whole number, got many$"),
+        (["--threads", "few"], "^--threads: expected a whole number or null, got few$"),
+        (["--resume", "maybe"], "^--resume: expected true or false, got maybe$"),
+        (["--things", "waves", "--things.bounds", "[1]"], "^--things.bounds: expected a list of 2, got "),
+        (["--things", "waves", "--things.bounds", "[a,1]"], "^--things.bounds: expected a number, got a$"),
+        (["--things", "waves", "--things.shape", "oval"], "^--things.shape: expected one of 'sine', 'saw', got oval$"),
+        (["--stepz", "1"], "^try: unknown option --stepz: did you mean --steps[?]$"),
+        (
+            ["--things", "waves", "--things.wayz=1"],
+            "^try: unknown option --things.wayz: did you mean --things.ways[?]$",
+        ),
+        (["--things", "folder:x", "--things.secret", "1"], "^try: unknown option --things.secret$"),
+        (["--steps"], "^try: argument --steps: expected one argument$"),
+        (["--things"], "^--things: expected a value$"),
+        (["--threads", "0"], "^--threads: expected at least 1, got 0$"),
     ],
 )
 def test_words_that_mean_nothing(parser, words, match):
@@ -100,8 +117,17 @@ def test_a_name_that_is_missing_or_misspelt(parser):
     assert made.build(made.parse([]), "things") is None
 
 
-@pytest.mark.parametrize(("text", "match"), [("- a\n- b\n", "expected options and values in"), ("a: [", "is not YAML")])
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("- a\n- b\n", "^--config: expected options and values in"),
+        ("a: [", "^--config: .* is not YAML"),
+        ("steps: many", "^--steps: expected a whole number, got many$"),
+        ("things: {name: waves, ways: [1]}", r"^--things.ways: expected a whole number, got \[1\]$"),
+        ("stepz: 3", "^try: unknown option --stepz: did you mean --steps[?]$"),
+    ],
+)
 def test_a_file_of_no_options(parser, tmp_path, text, match):
     (tmp_path / "options.yaml").write_text(text)
-    with pytest.raises(MetapriorError, match=f"--config: .*{match}"):
+    with pytest.raises(MetapriorError, match=match):
         parser().parse(["--config", str(tmp_path / "options.yaml")])

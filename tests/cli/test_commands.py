@@ -128,7 +128,7 @@ WRONG = {
     "acquire --prior maml --steps 1": "--tasks: expected a name",
     "acquire --prior maml --tasks sinusoid": "steps, budget: expected one of them, or both; got neither",
     "acquire --prior maml --tasks sinusoid --steps 0": "steps: expected a positive number, got 0",
-    "acquire --prior maml --tasks sinusoid --steps x": 'Parser key "steps"',
+    "acquire --prior maml --tasks sinusoid --steps x": "--steps: expected a whole number or null, got x",
     "acquire --prior maml --tasks sinusoid --prior.inner_stepz 1": "--prior.inner_stepz",
     "acquire --prior maml --tasks sinusoid:folder --steps 1": "takes nothing after a colon",
     "acquire --prior maml --tasks sinusoid --steps 1 --net conv4": "'conv4' takes images",

@@ -1,5 +1,8 @@
 """Turn words of the command line into objects: a registered name chooses a class, whose signature gives the options."""
 
+import difflib
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,19 @@ from metaprior.errors import MetapriorError
 from metaprior.registry import Registry
 
 __all__ = ["Choice", "Parser"]
+
+
+_EXPECTED = re.compile(r"Expected an? (?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[(.*?)\]|tuple with (\d+) elements)")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "Sequence": "a list",
+    "NoneType": "null",
+}
 
 
 class Choice:
@@ -76,10 +92,10 @@ class Parser:
             known = ", ".join(self.choices[missing[0]].registry)
             raise MetapriorError(f"--{missing[0]}: expected a name; known: {known}")
         try:
-            self.options.set_defaults(_flat(config))
-            parsed = self.options.parse_args(self._with_true(words))
-        except (ArgumentError, KeyError) as error:
-            raise MetapriorError(f"{self.command}: {' '.join(str(error).split())}") from error
+            # What a file says is read as words are, so that it is checked as they are; later words win.
+            parsed = self.options.parse_args([*_as_words(config), *self._with_true(words)])
+        except ArgumentError as error:
+            raise MetapriorError(self._sentence(" ".join(str(error).split()))) from error
         if parsed.threads is not None:
             if parsed.threads < 1:
                 raise MetapriorError(f"--threads: expected at least 1, got {parsed.threads}")
@@ -104,6 +120,19 @@ class Parser:
         for key, name in self.names.items():
             values[key] = {"name": name, **(values.get(key) or {})}
         return yaml.safe_dump(_plain(values), sort_keys=False)
+
+    def _sentence(self, error: str) -> str:
+        """Say in one sentence what jsonargparse says of a wrong option or value."""
+        if wrong := re.fullmatch(r"(?:Parser|Config) key \"(.+?)\": (.*) (?:Got value|Given value): (.*)", error):
+            key, told, got = wrong.groups()
+            expected = dict.fromkeys(_expected(*found) for found in _EXPECTED.findall(told))
+            if expected:
+                return f"--{key}: expected {' or '.join(expected)}, got {got}"
+        if unknown := re.fullmatch(r"unrecognized arguments: (--[^ =]+).*", error):
+            known = (option for action in self.options._actions for option in action.option_strings)
+            close = difflib.get_close_matches(unknown[1], list(known), n=1, cutoff=0.8)
+            return f"{self.command}: unknown option {unknown[1]}{f': did you mean {close[0]}?' if close else ''}"
+        return f"{self.command}: {error}"
 
     def _with_true(self, words: list[str]) -> list[str]:
         """Let `--resume` stand for `--resume true`, and likewise every option that is true or false."""
@@ -148,6 +177,10 @@ class Parser:
         config[choice.key] = settings
 
 
+def _expected(kind: str, words: str, length: str) -> str:
+    return f"one of {words}" if words else f"a list of {length}" if length else _WORDS.get(kind, kind)
+
+
 def _underscored(word: str) -> str:
     """Let `--skip-bad` stand for `--skip_bad`."""
     option, equals, value = word.partition("=")
@@ -169,11 +202,14 @@ def _pop(words: list[str], option: str) -> str | None:
     return None
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _as_words(config: dict[str, Any], prefix: str = "--") -> list[str]:
+    words = []
     for key, value in config.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        if isinstance(value, dict):
+            words += _as_words(value, f"{prefix}{key}.")
+        else:
+            words.append(f"{prefix}{key}={value if isinstance(value, str) else json.dumps(value)}")
+    return words
 
 
 def _plain(value: Any) -> Any:
