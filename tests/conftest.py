@@ -1,4 +1,5 @@
 import os
+import socket
 import tempfile
 
 import torch
@@ -6,4 +7,14 @@ import torch
 # Computed data go to a folder of this run, so that no test depends on what an earlier version cached.
 _cache = tempfile.TemporaryDirectory(prefix="metaprior-tests-")
 os.environ.setdefault("METAPRIOR_CACHE", _cache.name)
+
+
+def _refuse(self: socket.socket, address: object) -> None:
+    raise AssertionError(f"a test tried to reach {address}")
+
+
+# No test touches the network.
+socket.socket.connect = _refuse
+socket.socket.connect_ex = _refuse
+
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -12,8 +12,9 @@ from typing import Any, Self
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
-from metaprior import MAML, Prior, ProtoNet, Scratch, acquire, evaluate, load, read_card
+from metaprior import MAML, Prior, ProtoNet, Ridge, Scratch, acquire, evaluate, load, read_card
 from metaprior.errors import AcquireError, MetapriorError
 from metaprior.nets import MLP, Conv4
 from metaprior.registry import priors
@@ -304,3 +305,54 @@ def test_a_wrong_argument_is_named(prior, arguments, sentence):
 def test_resuming_with_nothing_to_resume_begins(tmp_path):
     acquired = acquire(maml(), Sinusoid(), steps=2, out=tmp_path / "new", resume=True, validations=0)
     assert acquired.log[-1].step == 2
+
+
+class Noisy(MLP):
+    def __init__(self, outputs):
+        super().__init__(1, outputs, hidden=(8,))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.dropout(super().forward(x))
+
+
+@pytest.mark.parametrize("build", [lambda: Ridge(Noisy(None), outputs=1), lambda: MAML(Noisy(1), step_size=0.01)])
+def test_a_network_with_dropout_repeats_with_the_seed_and_goes_on_as_it_would(tmp_path, build):
+    def learnt(**options):
+        prior = build()
+        acquire(prior, Sinusoid(), validations=0, seed=3, **options)
+        return parameters_to_vector(prior.parameters())
+
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    whole = learnt(steps=6)
+    assert torch.equal(torch.get_rng_state(), state), "the caller's own randomness is left alone"
+    torch.manual_seed(1)
+    assert torch.equal(learnt(steps=6), whole)
+    with pytest.raises(Stop):
+        learnt(steps=6, out=tmp_path, save_every=0, report=stop_at(4))
+    assert torch.equal(learnt(steps=6, out=tmp_path, resume=True), whole)
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"seed": 9}, "resume: seed was 0 in .*, now it is 9; start again without --resume"),
+        ({"optimiser": "sgd"}, "resume: optimiser was Adam in .*, now it is SGD"),
+        ({"learning_rate": 0.5}, "resume: learning_rate was 0.001 in .*, now it is 0.5"),
+        ({"source": Sinusoid(queries=10, amplitude=(5, 8))}, "resume: tasks was "),
+    ],
+)
+def test_a_run_goes_on_with_the_options_that_it_had(tmp_path, changed, match):
+    source = changed.pop("source", Sinusoid())
+    acquire(MAML(MLP(1, 1)), Sinusoid(), steps=2, validations=0, out=tmp_path)
+    before = (tmp_path / "prior.safetensors").read_bytes()
+    with pytest.raises(AcquireError, match=match):
+        acquire(MAML(MLP(1, 1)), source, steps=4, validations=0, out=tmp_path, resume=True, **changed)
+    assert (tmp_path / "prior.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["steps", "budget", "tasks_per_step", "learning_rate", "clip", "validation_tasks"])
+def test_numbers_that_must_be_positive(name):
+    with pytest.raises(MetapriorError, match=f"{name}: expected a positive number, got -1"):
+        acquire(MAML(MLP(1, 1)), Sinusoid(), **({"steps": 1} | {name: -1}))

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from metaprior import data
 from metaprior.acquire import Acquired, Progress, acquire
 from metaprior.adapt import Predictions, adapt
 from metaprior.checkpoint import load, load_state, read_card, save, save_state
@@ -9,6 +10,7 @@ from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Scratch
 from metaprior.evaluate import Evaluation, evaluate
 from metaprior.gradient import MAML, MetaSGD, Reptile
+from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
 from metaprior.metric import ProtoNet, Ridge
 from metaprior.prior import Prior
 
@@ -35,6 +37,7 @@ __all__ = [
     "acquire",
     "adapt",
     "compare",
+    "data",
     "evaluate",
     "load",
     "load_state",

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from metaprior.checkpoint import save
-from metaprior.errors import AcquireError, MetapriorError
+from metaprior.errors import AcquireError, MetapriorError, check_positive
 from metaprior.evaluate import check_fit, evaluate
 from metaprior.prior import Prior
 from metaprior.registry import describe, sources
 from metaprior.run import LOG_FILE, RESUME_FILE, Progress, Run, event_file, write_log
-from metaprior.tasks.source import TaskSource
+from metaprior.tasks.source import TaskSource, TestSet, seeded
 
-__all__ = ["Acquired", "Progress", "acquire"]
+__all__ = ["Acquired", "Progress", "acquire", "validation_set"]
 
 
 @dataclass
@@ -72,13 +72,13 @@ def acquire(
         optimiser: the outer optimiser; None for what the prior suggests.
         anneal: let the learning rate fall to zero along a half cosine.
         clip: the largest norm of the outer gradient; None for no limit.
-        seed: of the tasks.
+        seed: of the tasks, and of networks that draw random numbers.
         validations: how often to score the validation tasks, evenly over the run; 0 for never.
         validation_tasks: how many there are.
         out: a folder for checkpoint, log and resume file; None to write nothing.
         save_every: seconds between checkpoints.
-        resume: go on from the resume file in `out`, if there is one. With `steps`, a run that was killed and resumed
-            ends, on a CPU, with the same weights as one that was not, to the bit.
+        resume: go on from the resume file in `out`, if there is one, of a run with the same options. With `steps`, a
+            run that was killed and resumed ends, on a CPU, with the same weights as one that was not, to the bit.
         tensorboard: also write the loss of every step and the validation scores to `out` for TensorBoard.
         facts: what else the checkpoint's card should say.
         report: called after every step.
@@ -99,9 +99,9 @@ def acquire(
     """
     if steps is None and budget is None:
         raise MetapriorError("steps, budget: expected one of them, or both; got neither")
-    for name, value in (("steps", steps), ("budget", budget), ("tasks_per_step", tasks_per_step)):
-        if value is not None and not value > 0:
-            raise MetapriorError(f"{name}: expected a positive number, got {value}")
+    check_positive(steps=steps, budget=budget, tasks_per_step=tasks_per_step, learning_rate=learning_rate, clip=clip)
+    if validations:
+        check_positive(validations=validations, validation_tasks=validation_tasks)
     check_fit(prior, source)
     folder = None if out is None else Path(out)
     card = {"seed": seed, "data_hash": source.data_hash, **_described(source), **(facts or {})}
@@ -116,11 +116,19 @@ def acquire(
     parameters = [parameter for parameter in prior.parameters() if parameter.requires_grad]
     top_rate = suggested["learning_rate"] if learning_rate is None else learning_rate
     kind = torch.optim.SGD if (optimiser or suggested["optimiser"]) == "sgd" else torch.optim.Adam
-    run = Run(prior, kind(parameters, lr=top_rate), torch.Generator().manual_seed(seed))
-    if resume and folder is not None and (folder / RESUME_FILE).is_file():
-        run.restore(folder / RESUME_FILE)
+    options = {
+        "seed": seed,
+        "tasks": card["tasks"],
+        "data": card["data_hash"],
+        "tasks_per_step": tasks_per_step or suggested["tasks_per_step"],
+        "optimiser": kind.__name__,
+        "learning_rate": top_rate,
+        "anneal": anneal,
+        "clip": clip,
+    }
+    run = Run(prior, kind(parameters, lr=top_rate), seeded(seed, "train"), options=options)
     device = parameters[0].device
-    validation = source.test_set(validation_tasks, seed=1, split="valid") if validations else None
+    validation = validation_set(source, validation_tasks) if validations else None
     saved = time.monotonic()
 
     def keep() -> None:
@@ -133,7 +141,10 @@ def acquire(
         return max(run.step / steps if steps else 0.0, run.seconds / budget if budget else 0.0)
 
     prior.train()
-    with _interrupts() as interrupted, event_file(folder if tensorboard else None) as write_event:
+    log_events = event_file(folder if tensorboard else None)
+    with _own_randomness(seed), _interrupts() as interrupted, log_events as write_event:
+        if resume and folder is not None and (folder / RESUME_FILE).is_file():
+            run.restore(folder / RESUME_FILE)
         while fraction() < 1 and not interrupted.is_set():
             before, start = fraction(), time.perf_counter()
             if anneal:
@@ -161,6 +172,11 @@ def acquire(
                 saved = time.monotonic()
     keep()
     return Acquired(prior.eval(), run.log, interrupted.is_set())
+
+
+def validation_set(source: TaskSource, tasks: int) -> TestSet:
+    """Return the tasks by which acquisition is watched, the same for every prior."""
+    return source.test_set(tasks, seed=1, split="valid")
 
 
 def _outer_step(
@@ -204,6 +220,14 @@ def _described(source: TaskSource) -> dict[str, Any]:
         "spec": {"kind": spec.kind, "x_shape": list(spec.x_shape), "outputs": spec.outputs, "pool": spec.pool},
         "inputs": source.inputs,
     }
+
+
+@contextlib.contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Let what draws from torch's own generator, dropout for example, repeat with the seed; leave no trace outside."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 @contextlib.contextmanager

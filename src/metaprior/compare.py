@@ -4,6 +4,7 @@ Axis letters: T tasks.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 
 from torch import nn
 
-from metaprior.acquire import Acquired, Progress, acquire
+from metaprior.acquire import Progress, acquire, validation_set
 from metaprior.checkpoint import versions
-from metaprior.errors import DataError, MetapriorError
+from metaprior.errors import AcquireError, DataError, MetapriorError
 from metaprior.evaluate import Evaluation, check_fit, evaluate
 from metaprior.prior import Prior
 from metaprior.registry import describe, priors, sources
@@ -53,10 +54,12 @@ class Comparison:
     Args:
         entries: best first.
         settings: everything that is needed to run the comparison again.
+        failures: why a prior could not be acquired, by its name.
     """
 
     entries: list[Entry]
     settings: dict[str, Any]
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def best_control(self) -> Entry | None:
@@ -88,13 +91,15 @@ class Comparison:
             if margin is not None:
                 (better if margin[0] > margin[1] else not_better).append(entry.name)
         sentence = f"Better than the best control ({control.name}), beyond the 95 % interval: {_listed(better)}."
-        return sentence + (f" Not better: {_listed(not_better)}." if not_better else "")
+        sentence += f" Not better: {_listed(not_better)}." if not_better else ""
+        return sentence + "".join(f" Not acquired: {name} ({reason})." for name, reason in self.failures.items())
 
     def result(self) -> dict[str, Any]:
         """Return the comparison, single scores left out, ready for JSON."""
         return {
             "settings": self.settings,
             "verdict": self.verdict(),
+            "failures": self.failures,
             "rows": [
                 {
                     "prior": entry.name,
@@ -120,7 +125,7 @@ def compare(
     *,
     budget: float = 60.0,
     episodes: int = 600,
-    shots: Sequence[int] = (),
+    shots: Sequence[int] | None = None,
     shots_episodes: int = 100,
     controls: bool = True,
     tasks_per_step: int | None = None,
@@ -139,7 +144,8 @@ def compare(
         names: registered priors to build for the source, or priors by the name that the table should give them.
         budget: seconds of acquisition for each.
         episodes: how many test tasks.
-        shots: numbers of shots for the curve of score against shots; none for no curve.
+        shots: numbers of shots for the curve of score against shots; None for the source's own and five times as many,
+            an empty list for no curve.
         shots_episodes: test tasks for each point of that curve; all of them where `shots` are those of the source.
         controls: add the standing controls.
         tasks_per_step: tasks of an outer step, for all; None for what each prior suggests.
@@ -153,6 +159,7 @@ def compare(
 
     Raises:
         MetapriorError: if no prior is left to compare, or a prior that was built by the caller is not for such tasks.
+        KeyboardInterrupt: at Ctrl-C, after what has been compared so far is written.
 
     Example:
         >>> from metaprior.tasks import Sinusoid
@@ -174,11 +181,13 @@ def compare(
     for prior in contestants.values():
         check_fit(prior, source)
     tests = source.test_set(episodes, seed)
+    if shots is None:
+        own = getattr(source, "shots", None)
+        shots = (own, 5 * own) if isinstance(own, int) else ()
     few = _few_shots(source, shots, shots_episodes, seed, tests)
-    entries = []
+    entries, failures, interrupted = [], {}, False
     for name, prior in contestants.items():
-        acquired = Acquired(prior)
-        if prior.learns:
+        try:
             acquired = acquire(
                 prior,
                 source,
@@ -191,14 +200,23 @@ def compare(
                 out=None if out is None else Path(out) / name,
                 report=None if report is None else functools.partial(report, name),
             )
-            if acquired.interrupted:
-                raise KeyboardInterrupt
+        except AcquireError as error:
+            failures[name] = str(error)
+            continue
+        if interrupted := acquired.interrupted:
+            break
         if report is not None:
             report(name, None)
         seconds = acquired.log[-1].seconds if acquired.log else 0.0
         evaluation = evaluate(prior, tests)
         curve = {count: evaluation if test is tests else evaluate(prior, test) for count, test in few.items()}
-        entries.append(Entry(name, name in CONTROLS, evaluation, acquired.log, seconds, curve))
+        log = acquired.log
+        if not prior.learns and validations:
+            score = evaluate(prior, validation_set(source, validation_tasks)).mean
+            log = [Progress(step=0, seconds=0.0, fraction=1.0, loss=math.nan, validation=score)]
+        entries.append(Entry(name, name in CONTROLS, evaluation, log, seconds, curve))
+    if failures and not entries:
+        raise AcquireError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
     worst_last = -1 if source.spec.kind == "classification" else 1
     entries.sort(key=lambda entry: worst_last * entry.evaluation.mean)
     settings = {
@@ -207,15 +225,33 @@ def compare(
         "test_hash": tests.hash,
         "budget_seconds": budget,
         "episodes": episodes,
+        "shots": list(few),
+        "shots_episodes": shots_episodes,
+        "tasks_per_step": tasks_per_step,
+        "learning_rate": learning_rate,
+        "validations": validations,
+        "validation_tasks": validation_tasks,
         "seed": seed,
+        "priors": {name: _description(prior) for name, prior in contestants.items()},
+        "interrupted": interrupted,
         "versions": versions(),
     }
-    comparison = Comparison(entries, settings)
-    if out is not None:
+    comparison = Comparison(entries, settings, failures)
+    if out is not None and entries:
         from metaprior.report import write_report
 
         write_report(comparison, Path(out))
+    if interrupted:
+        raise KeyboardInterrupt
     return comparison
+
+
+def _description(prior: Prior) -> dict[str, Any]:
+    """Return the name and arguments of a prior; its class alone if it cannot be rebuilt from them."""
+    try:
+        return describe(prior)
+    except MetapriorError:
+        return {"foreign": type(prior).__qualname__}
 
 
 def _built(name: str, source: TaskSource, seed: int, build_net: Callable[[type[Prior]], nn.Module] | None) -> Prior:

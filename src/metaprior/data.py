@@ -74,6 +74,7 @@ class Listing:
         licence: as its authors state it.
         complete: whether all of it is here, or needs no download.
         paths: the files that are here.
+        files: what is downloaded: URL and SHA-256, by name.
     """
 
     name: str
@@ -81,11 +82,14 @@ class Listing:
     licence: str
     complete: bool
     paths: tuple[Path, ...]
+    files: Mapping[str, DataFile] = field(default_factory=dict)
 
     def __str__(self) -> str:
         state = "here" if self.complete else "a part is here" if self.paths else "not here"
         hint = "" if self.complete else f", get it by 'metaprior data get {self.name}'"
-        lines = (f"{self.name}: {state}{hint}", self.description, f"licence: {self.licence}", *map(str, self.paths))
+        sources = (f"from {file.url}, sha256 {file.sha256}" for file in self.files.values())
+        here = (f"here: {path}" for path in self.paths)
+        lines = (f"{self.name}: {state}{hint}", self.description, f"licence: {self.licence}", *sources, *here)
         return "\n    ".join(lines)
 
 
@@ -182,7 +186,7 @@ def listing() -> tuple[Listing, ...]:
             for path, file in zip(whole, dataset.files.values(), strict=True)
         ]
         found = tuple(path for path in paths if path is not None)
-        entries.append(Listing(name, dataset.description, dataset.licence, None not in whole, found))
+        entries.append(Listing(name, dataset.description, dataset.licence, None not in whole, found, dataset.files))
     return tuple(entries)
 
 

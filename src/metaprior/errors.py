@@ -10,6 +10,7 @@ __all__ = [
     "MetapriorError",
     "ShapeError",
     "UnknownNameError",
+    "check_positive",
     "missing",
 ]
 
@@ -51,6 +52,20 @@ class UnknownNameError(MetapriorError, KeyError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def check_positive(kind: type[MetapriorError] = MetapriorError, /, **numbers: float | None) -> None:
+    """Raise an error of a kind, naming the argument, if a number is not positive; None passes.
+
+    Example:
+        >>> check_positive(steps=3, budget=None)
+        >>> check_positive(steps=0)
+        Traceback (most recent call last):
+        metaprior.errors.MetapriorError: steps: expected a positive number, got 0
+    """
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise kind(f"{name}: expected a positive number, got {number}")
 
 
 def missing(package: str, extra: str, purpose: str) -> MetapriorError:

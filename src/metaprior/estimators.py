@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from metaprior.checkpoint import load, read_card
 from metaprior.errors import DataError, MetapriorError, missing
+from metaprior.evaluate import input_shape
 from metaprior.metric import Ridge
 from metaprior.predict import believe, predict_rows
 from metaprior.prior import Prior
@@ -57,7 +58,7 @@ class _PriorEstimator(BaseEstimator):
         else:
             raise MetapriorError(f"prior: expected a prior, a path or 'zoo:NAME', got a {type(self.prior).__name__}")
         self.prior_.eval()
-        self.x_shape_ = tuple(card.get("spec", {}).get("x_shape") or _shape(self.prior_) or rows.shape[1:])
+        self.x_shape_ = tuple(card.get("spec", {}).get("x_shape") or input_shape(self.prior_) or rows.shape[1:])
         if int(np.prod(self.x_shape_)) != rows.shape[1]:
             raise DataError(
                 f"X: expected rows of {int(np.prod(self.x_shape_))} features, which the prior takes as inputs of shape "
@@ -171,6 +172,8 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
             scaler = StandardScaler().fit(targets)
             self.y_mean_, self.y_scale_ = scaler.mean_, scaler.scale_
         elif target := (card.get("inputs") or {}).get("target"):
+            if target["kind"] != "regression":
+                raise DataError(f"prior: was acquired on a table of classes, '{target['name']}'; expected targets")
             self.y_mean_, self.y_scale_ = np.array([target["mean"]]), np.array([target["scale"]])
         self.flat_ = y.ndim == 1
         x = self._inputs(rows)
@@ -187,13 +190,6 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _shape(prior: Prior) -> tuple[int, ...] | None:
-    """Return the shape of one input that the network of a prior expects, if it says so."""
-    net = getattr(prior, "net", None)
-    channels, size = getattr(net, "channels", None), getattr(net, "size", None)
-    return (channels, size, size) if isinstance(channels, int) and isinstance(size, int) else None
 
 
 def _positions(classes: np.ndarray, known: list[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ from metaprior.tasks.scores import task_scores
 from metaprior.tasks.source import Split, TaskSource, TestSet
 from metaprior.tree import nbytes
 
-__all__ = ["Evaluation", "check_fit", "evaluate"]
+__all__ = ["Evaluation", "check_fit", "evaluate", "input_shape"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,3 +142,22 @@ def check_fit(prior: Prior, source: TaskSource) -> None:
             f"prior: {type(prior).__name__} is for {' and '.join(sorted(prior.kinds))} tasks; "
             f"{type(source).__name__} has {source.spec.kind} tasks"
         )
+    wanted = input_shape(prior)
+    if wanted is not None and wanted != source.spec.x_shape:
+        raise MetapriorError(
+            f"prior: its network takes inputs of the shape {wanted}; {type(source).__name__} has {source.spec.x_shape}"
+        )
+
+
+def input_shape(prior: Prior) -> tuple[int, ...] | None:
+    """Return the shape of one input that the network of a prior expects; None if it does not say so.
+
+    Example:
+        >>> from metaprior import ProtoNet
+        >>> from metaprior.nets import Conv4
+        >>> input_shape(ProtoNet(Conv4(channels=1, size=28)))
+        (1, 28, 28)
+    """
+    net = getattr(prior, "net", None)
+    channels, size = getattr(net, "channels", None), getattr(net, "size", None)
+    return (channels, size, size) if isinstance(channels, int) and isinstance(size, int) else None

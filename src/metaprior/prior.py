@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.nets.apply import padding
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.scores import task_losses
 from metaprior.tasks.stream import Stream
@@ -85,7 +86,9 @@ class Prior(nn.Module, ABC):
     def loss(self, episode: Episode) -> Tensor:
         """Return the outer objective, a mean over tasks: the loss on the queries after observing the support."""
         state = self.observe(self.start(episode.tasks, episode.about), episode.support)
-        return task_losses(self.predict(state, episode.query.x), episode.query, episode.ways).mean()
+        with padding(episode.query.x, episode.query.mask):
+            prediction = self.predict(state, episode.query.x)
+        return task_losses(prediction, episode.query, episode.ways).mean()
 
     def stream(self, stream: Stream, state: Tree = None) -> Tensor:
         """Predict every step of a stream before its label, then observe the label that arrives.

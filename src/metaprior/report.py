@@ -83,22 +83,26 @@ def _tasks_line(comparison: "Comparison") -> str:
     )
 
 
+def _by_shots(comparison: "Comparison") -> bool:
+    return any(len(entry.by_shots) > 1 for entry in comparison.entries)
+
+
 def draw_curves(comparison: "Comparison") -> bytes:
     """Return a PNG of score against seconds of acquisition and, where it was measured, score against shots."""
     from matplotlib.figure import Figure
 
     accuracy = comparison.entries[0].evaluation.metric == "accuracy"
-    by_shots = any(len(entry.by_shots) > 1 for entry in comparison.entries)
+    by_shots = _by_shots(comparison)
     figure = Figure(figsize=(11 if by_shots else 6, 4.2), layout="constrained")
     axes = figure.subplots(1, 2 if by_shots else 1, squeeze=False)[0]
     colours = [f"C{index}" for index in range(10)]
     for index, entry in enumerate(sorted(comparison.entries, key=lambda entry: (entry.control, entry.name))):
         style = {"color": colours[index % 10], "linestyle": "--" if entry.control else "-", "label": entry.name}
         line = [(point.seconds, point.validation) for point in entry.log if point.validation is not None]
-        if line:
-            axes[0].plot(*zip(*line, strict=True), **style)
+        if len(line) == 1:
+            axes[0].axhline(line[0][1], **style)
         else:
-            axes[0].axhline(entry.evaluation.mean, **style)
+            axes[0].plot([seconds for seconds, _ in line], [score for _, score in line], **style)
         if by_shots and entry.by_shots:
             counts, means = list(entry.by_shots), [evaluation.mean for evaluation in entry.by_shots.values()]
             margins = [evaluation.interval for evaluation in entry.by_shots.values()]
@@ -139,7 +143,7 @@ dt {{ font-weight: 600; }} pre {{ background: #f6f6f6; padding: 1rem; overflow-x
 <p><strong>{verdict}</strong></p>
 <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>
 <p>{tasks}</p>
-<img alt="score against seconds of acquisition, and against shots" src="data:image/png;base64,{picture}">
+<img alt="{picture_text}" src="data:image/png;base64,{picture}">
 <h2>What the columns mean</h2><dl>{notes}</dl>
 <h2>Settings</h2><pre>{settings}</pre>
 </body></html>
@@ -160,6 +164,8 @@ def page(comparison: "Comparison", picture: bytes) -> str:
             for entry, row in cells
         ),
         tasks=escape(_tasks_line(comparison)),
+        picture_text="curves of the score against seconds of acquisition"
+        + (", and against shots" * _by_shots(comparison)),
         picture=base64.b64encode(picture).decode(),
         notes="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in _HELP.items()),
         settings=escape(json.dumps(comparison.settings, indent=2)),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -52,6 +53,7 @@ class Run:
         seconds: spent on them.
         log: a line for each validation.
         losses: of the steps since the last line.
+        options: what must be the same when a run goes on, ready for JSON.
     """
 
     prior: Prior
@@ -61,22 +63,23 @@ class Run:
     seconds: float = 0.0
     log: list[Progress] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Write everything to a file in a folder."""
         state = self.optimiser.state_dict()["state"]
         named = {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
         named |= {f"optimiser.{index}.{key}": value for index, part in state.items() for key, value in part.items()}
-        named["generator"] = self.generator.get_state()
+        named["generator"], named["torch"] = self.generator.get_state(), torch.get_rng_state()
         log = [asdict(line) for line in self.log]
-        facts = {"step": self.step, "seconds": self.seconds, "log": log, "losses": self.losses}
+        facts = {"step": self.step, "seconds": self.seconds, "log": log, "losses": self.losses, "options": self.options}
         write_tensors(folder / RESUME_FILE, {k: v.detach().cpu() for k, v in named.items()}, {"run": json.dumps(facts)})
 
     def restore(self, path: Path) -> None:
         """Take everything from a file.
 
         Raises:
-            AcquireError: if the file is damaged, or of another prior.
+            AcquireError: if the file is damaged, or of another prior, or the run had other options.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -84,6 +87,13 @@ class Run:
                 facts = json.loads(file.metadata()["run"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise AcquireError(f"resume: {path} is damaged ({error}); start again without --resume") from error
+        now = json.loads(json.dumps(self.options))
+        for name in now:
+            if facts["options"].get(name) != now[name]:
+                raise AcquireError(
+                    f"resume: {name} was {facts['options'].get(name)} in {path.parent}, now it is {now[name]}; "
+                    "start again without --resume, or in another folder"
+                )
         prefix = "prior."
         try:
             self.prior.load_state_dict({k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)})
@@ -96,6 +106,7 @@ class Run:
                 state.setdefault(int(index), {})[key] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
         self.generator.set_state(named["generator"])
+        torch.set_rng_state(named["torch"])
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.log, self.losses = [Progress(**line) for line in facts["log"]], facts["losses"]
 

@@ -329,6 +329,13 @@ class WeightsOutsideTheModule(ProtoNet):
         return super().predict(state, x @ self.projection)
 
 
+@broken("training_padding", "in training mode, examples whose mask is False must change nothing")
+class CentredOnPaddingInTraining(ProtoNet):
+    def observe(self, state, examples):
+        centre = examples.x.nan_to_num(1e3).mean((0, 1)) if self.training else 0
+        return super().observe(state, replace(examples, x=examples.x - centre))
+
+
 @broken("state_on_disk", "must be tensors in dicts, tuples or named tuples")
 class StateInAList(ProtoNet):
     def start(self, tasks, about=None):

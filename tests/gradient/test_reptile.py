@@ -27,3 +27,10 @@ def test_what_it_acquires_adapts_better_than_initial_weights():
     acquire(prior, source, steps=150, tasks_per_step=5, validations=0)
     gain = untrained.scores - evaluate(prior, source, episodes=100).scores
     assert gain.mean() > 3 * gain.std() / len(gain) ** 0.5
+
+
+def test_more_steps_than_examples():
+    prior = Reptile(MLP(1, 1), inner_steps=50, step_size=0.01)
+    loss = prior.loss(Sinusoid(shots=2, queries=3).sample(2, torch.Generator().manual_seed(0)))
+    assert loss.isfinite()
+    assert loss > 0

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from metaprior import ProtoNet
 from metaprior.errors import ShapeError
-from metaprior.nets import MLP
+from metaprior.nets import MLP, Conv4
 from metaprior.tasks import Episode, Examples
 from metaprior.testing import ToyTasks
 
@@ -95,3 +97,32 @@ def test_any_network_will_do():
     empty = nn.Sequential()
     assert ProtoNet.for_tasks(ToyTasks().spec, empty).net is empty
     assert ProtoNet.for_tasks(ToyTasks().spec).ways == 3
+
+
+def test_a_class_without_examples_is_never_the_nearest():
+    """However far away the others are."""
+    prior = ProtoNet(nn.Flatten(), ways=3)
+    for scale in (1e-3, 1.0, 1e3, 1e6):
+        support = Examples(torch.tensor([[[0.0], [scale]]]), torch.tensor([[0, 1]]))
+        state = prior.observe(prior.start(1), support)
+        logits = prior.predict(state, torch.tensor([[[0.4 * scale], [50 * scale]]]))
+        assert logits.argmax(-1).tolist() == [[0, 1]]
+        assert logits.isfinite().all()
+        assert logits.softmax(-1)[..., 2].max() == 0
+
+
+def test_padding_has_no_part_in_what_is_learnt():
+    """Batch norms of the network must see real examples alone, in the support and in the queries."""
+    source = ToyTasks("classification", (1, 16, 16))
+    episode = source.sample(3, torch.Generator().manual_seed(0)).to(torch.float64)
+
+    def padded(part):
+        more = Examples(torch.full_like(part.x, 100), part.y, torch.zeros_like(part.y, dtype=torch.bool))
+        return part.joined(more)
+
+    results = []
+    for tasks in (episode, replace(episode, support=padded(episode.support), query=padded(episode.query))):
+        prior = ProtoNet(Conv4(1, 16, width=4), ways=3).double().train()
+        results.append([prior.loss(tasks), prior.net.blocks[0].norm.running_mean])
+    for alone, together in zip(*results, strict=True):
+        assert torch.allclose(alone, together)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from metaprior.errors import DataError
 from metaprior.registry import arguments
-from metaprior.tasks import ClassPool, ClassSource, Episode, Sinusoid
+from metaprior.tasks import ClassPool, ClassSource, Episode, Linear, Sinusoid
+from metaprior.tasks.source import seeded
 
 SIZES = {"train": (4, 3), "valid": (3, 2), "test": (4, 5)}  # groups, classes of each
 
@@ -245,3 +246,12 @@ def test_within_needs_groups():
     assert draw(Flat()).tasks == 5
     with pytest.raises(DataError, match="largest group of the train split has 0 classes"):
         draw(Flat(within=True))
+
+
+@pytest.mark.parametrize("source", [Sinusoid(), Linear()])
+def test_the_splits_of_unlimited_tasks_are_drawn_apart(source):
+    """From one generator, training would begin with the very tasks of the test."""
+    drawn = [source.sample(20, seeded(0, split), split).query.y for split in ("train", "valid", "test")]
+    assert torch.equal(drawn[2], source.test_set(20, seed=0).episodes[0].query.y)
+    assert not any(torch.equal(drawn[one], drawn[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
+    assert not torch.equal(source.test_set(20, seed=1, split="valid").episodes[0].query.y, drawn[0])

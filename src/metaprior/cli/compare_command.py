@@ -22,14 +22,19 @@ def run(words: Sequence[str]) -> None:
     parser.options.add_function_arguments(
         compare, skip={"source", "names", "shots", "build_net", "report"}, fail_untyped=False
     )
-    parser.options.add_argument("--shots", type=str, default="", help="shots for a curve of scores, as in 1,5,10")
+    parser.options.add_argument(
+        "--shots",
+        type=str,
+        default="auto",
+        help="shots for a curve of scores, as in 1,5,10; none for no curve; auto for those of the tasks and five times",
+    )
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
     names = [name.strip() for name in parsed.priors.split(",") if name.strip()]
     options = {
         key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "priors", "shots", *parser.choices}
     }
-    options["shots"] = _counts(parsed.shots)
+    options["shots"] = None if parsed.shots == "auto" else _counts(parsed.shots.removeprefix("none"))
     if "net" in parser.names:
         name, given = parser.names["net"], parser.given(parsed, "net")
         options["build_net"] = lambda cls: net_for(name, source.spec, cls.headless, parsed.seed, **given)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from metaprior import data
 from metaprior.cli.arguments import Parser
-from metaprior.cli.display import table
 from metaprior.errors import MetapriorError, UnknownNameError
 
 __all__ = ["run"]
@@ -21,18 +20,9 @@ def run(words: Sequence[str]) -> None:
     if parsed.action not in _ACTIONS:
         raise UnknownNameError("action", parsed.action, _ACTIONS)
     if parsed.action == "list":
-        table(
-            ("name", "what it holds", "licence", "here"),
-            [(entry.name, entry.description, entry.licence, _presence(entry)) for entry in data.listing()],
-        )
+        print(*data.listing(), sep="\n")
         return
     if parsed.name is None:
         raise MetapriorError(f"data {parsed.action}: expected the name of a data set: {', '.join(data.DATASETS)}")
     for path in data.get(parsed.name) if parsed.action == "get" else data.paths(parsed.name):
         print(path)
-
-
-def _presence(entry: data.Listing) -> str:
-    if entry.complete:
-        return "yes"
-    return "in part" if entry.paths else "no"

@@ -56,7 +56,7 @@ class _Pooled(Prior):
     def loss(self, episode: Episode) -> Tensor:
         """Return the mean loss over all examples of the tasks, by their class in the whole pool."""
         examples = episode.support.joined(episode.query)
-        prediction = self.head(apply(self._body[0], examples.x))
+        prediction = self.head(apply(self._body[0], examples.x, examples.mask))
         if self.pool is None:
             return task_losses(prediction, examples).mean()
         if episode.labels is None or examples.y is None:

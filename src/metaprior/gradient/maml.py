@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from metaprior.errors import MetapriorError, ShapeError
+from metaprior.errors import MetapriorError, ShapeError, check_positive
 from metaprior.nets import apply_per_task, best_chunk, builtin_norms, default_net
 from metaprior.nets.norm import BatchNorm, Statistics
 from metaprior.prior import Prior
@@ -75,6 +75,7 @@ class MAML(Prior):
         save_memory: bool = False,
     ):
         super().__init__()
+        check_positive(chunk=None if chunk == "auto" else chunk)
         self.net = net
         self.inner_steps = inner_steps
         self.step_size = step_size
@@ -89,6 +90,10 @@ class MAML(Prior):
                 f"net: '{norms[0]}' is one of torch's own batch or instance norms, whose second derivatives are wrong "
                 "under vmap; expected metaprior.nets.BatchNorm: metaprior.nets.replace_builtin_norms(net)"
             )
+        try:
+            re.compile(adapted)
+        except re.error as error:
+            raise MetapriorError(f"adapted: expected a regular expression, got '{adapted}' ({error})") from error
         if not self._adapted_names():
             names = ", ".join(name for name, _ in net.named_parameters())
             raise MetapriorError(f"adapted: expected a pattern that matches a parameter of {names}; got '{adapted}'")

@@ -47,7 +47,9 @@ class Reptile(MAML):
         return 0.5 * torch.stack(distances).sum(0).mean()
 
     def _trained(self, weights: dict[str, Tensor], examples: Examples) -> dict[str, Tensor]:
+        # With fewer examples than steps, each is taken more than once.
+        parts = min(self.inner_steps, examples.size)
         for step in range(self.inner_steps):
-            part = examples.take(slice(step, None, self.inner_steps))
+            part = examples.take(slice(step % parts, None, parts))
             weights = self._inner_step(weights, part, step, differentiable=False)
         return weights

@@ -18,8 +18,8 @@ from metaprior.tree import Tree
 
 __all__ = ["ProtoNet", "Prototypes"]
 
-_UNSEEN = -1e4
-"""The logit of a class without examples: as good as none beside a class that has some, equal among themselves."""
+_UNSEEN = 1e4
+"""How far the logit of a class without examples lies below those of all others: as good as impossible, but finite."""
 
 
 class Prototypes(NamedTuple):
@@ -74,7 +74,7 @@ class ProtoNet(Prior):
 
     def observe(self, state: Prototypes, examples: Examples) -> Prototypes:
         """Add the features of labelled examples to the sums of their classes."""
-        features = apply(self.net, examples.x).masked_fill(~examples.real[..., None], 0)
+        features = apply(self.net, examples.x, examples.mask).masked_fill(~examples.real[..., None], 0)
         members = memberships(examples, state.counts.shape[1], features.dtype)
         more = (0, members.shape[-1] - state.counts.shape[1])
         sums = functional.pad(state.sums, (0, 0, *more)) + members.transpose(1, 2) @ features
@@ -86,4 +86,6 @@ class ProtoNet(Prior):
         prototypes = (state.sums / state.counts.clamp(min=1)[..., None]).expand(-1, -1, features.shape[-1])
         products = features @ prototypes.transpose(1, 2)
         logits = 2 * products - prototypes.square().sum(-1)[:, None] - features.square().sum(-1, keepdim=True)
-        return torch.where(state.counts[:, None] > 0, logits, logits.new_tensor(_UNSEEN))
+        seen = (state.counts > 0)[:, None]
+        lowest = logits.detach().masked_fill(~seen, 0).amin(-1, keepdim=True)
+        return torch.where(seen, logits, lowest - _UNSEEN)

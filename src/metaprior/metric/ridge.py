@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.errors import check_positive
 from metaprior.metric.labels import memberships
 from metaprior.nets import apply, default_net
 from metaprior.prior import Prior
@@ -65,6 +66,7 @@ class Ridge(Prior):
         self, net: nn.Module, outputs: int = 2, penalty: float = 1.0, scale: float | None = None, bias: bool = True
     ):
         super().__init__()
+        check_positive(outputs=outputs, penalty=penalty, scale=scale)
         self.net = net
         self.outputs = outputs
         self.penalty = penalty
@@ -86,7 +88,7 @@ class Ridge(Prior):
 
     def observe(self, state: Seen, examples: Examples) -> Seen:
         """Add the features and targets of labelled examples."""
-        features = self._features(examples.x).masked_fill(~examples.real[..., None], 0)
+        features = self._features(examples.x, examples.mask).masked_fill(~examples.real[..., None], 0)
         if examples.y is not None and examples.y.is_floating_point():
             targets = examples.y.masked_fill(~examples.real[..., None], 0)
         else:
@@ -112,8 +114,8 @@ class Ridge(Prior):
             weights = torch.linalg.solve(across @ features + penalty * _identity(width, features), across @ targets)
         return (queries @ weights) * self.log_scale.exp()
 
-    def _features(self, x: Tree) -> Tensor:
-        features = apply(self.net, x)
+    def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
+        features = apply(self.net, x, mask)
         return functional.pad(features, (0, 1), value=1.0) if self.bias else features
 
 

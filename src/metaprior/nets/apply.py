@@ -3,6 +3,9 @@
 Axis letters: T tasks, N examples, F outputs.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 from torch import Tensor, nn
@@ -12,7 +15,7 @@ from metaprior.nets.layout import channels_last
 from metaprior.nets.norm import Statistics, task_statistics
 from metaprior.tree import Tree, map_tensors, tensors
 
-__all__ = ["apply", "apply_per_task", "best_chunk", "has_convolutions"]
+__all__ = ["apply", "apply_per_task", "best_chunk", "has_convolutions", "padding"]
 
 
 def has_convolutions(net: nn.Module) -> bool:
@@ -37,15 +40,34 @@ def _suited(net: nn.Module, x: Tree) -> Tree:
     return map_tensors(lambda leaf: channels_last(leaf) if leaf.ndim >= 5 and leaf.device.type == "cpu" else leaf, x)
 
 
-def apply(net: nn.Module, x: Tree) -> Tensor:
+_padded: ContextVar[tuple[Tree, Tensor | None] | None] = ContextVar("padded", default=None)
+
+
+@contextmanager
+def padding(x: Tree, mask: Tensor | None) -> Iterator[None]:
+    """Inside, `apply` knows which of some inputs are padding, for methods that are told no mask, such as `predict`.
+
+    Args:
+        x: `(T, N, *x)`, the very object that will be passed on.
+        mask: `(T, N)`, True where an example is real; None if all are.
+    """
+    token = _padded.set((x, mask))
+    try:
+        yield
+    finally:
+        _padded.reset(token)
+
+
+def apply(net: nn.Module, x: Tree, mask: Tensor | None = None) -> Tensor:
     """Run a network with one set of weights over the examples of all tasks, in one batch.
 
     Args:
         net: from `(N, *x)` to `(N, F)`.
         x: `(T, N, *x)`.
+        mask: `(T, N)`, True where an example is real; padding has no part in what the network computes of a batch.
 
     Returns:
-        `(T, N, F)`.
+        `(T, N, F)`, zero for padding.
 
     Example:
         >>> import torch
@@ -53,8 +75,15 @@ def apply(net: nn.Module, x: Tree) -> Tensor:
         torch.Size([4, 5, 2])
     """
     tasks, size = tensors(x)[0].shape[:2]
-    output = net(map_tensors(lambda leaf: leaf.flatten(0, 1), _suited(net, x)))
-    return output.unflatten(0, (tasks, size))
+    known = _padded.get()
+    if mask is None and known is not None and known[0] is x:
+        mask = known[1]
+    flat = map_tensors(lambda leaf: leaf.flatten(0, 1), _suited(net, x))
+    if mask is None or bool(mask.all()):
+        return net(flat).unflatten(0, (tasks, size))
+    real = mask.flatten().nonzero().flatten()
+    output = net(map_tensors(lambda leaf: leaf[real], flat))
+    return output.new_zeros(tasks * size, *output.shape[1:]).index_copy(0, real, output).unflatten(0, (tasks, size))
 
 
 def apply_per_task(
@@ -101,4 +130,4 @@ def apply_per_task(
         result = run(*map_tensors(lambda leaf: leaf.squeeze(0), arguments))
         return map_tensors(lambda leaf: leaf[None], result)
     present = tuple(None if part is None else 0 for part in arguments)
-    return vmap(run, in_dims=present)(*arguments)
+    return vmap(run, in_dims=present, randomness="different")(*arguments)

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.errors import MetapriorError, check_positive
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.norm import BatchNorm, Norm, norm_layer
 from metaprior.registry import nets
@@ -54,6 +55,9 @@ class Conv4(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
+        check_positive(channels=channels, width=width)
+        if size < 16:
+            raise MetapriorError(f"size: four halvings need images of at least 16 pixels a side, got {size}")
         self.channels = channels
         self.size = size
         self.outputs = outputs

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from metaprior.errors import check_positive
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.norm import Norm, norm_layer
 from metaprior.registry import nets
@@ -41,6 +42,8 @@ class MLP(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
+        for width in (inputs, *hidden):
+            check_positive(hidden=width)
         self.inputs = inputs
         self.outputs = outputs
         self.hidden = tuple(hidden)

@@ -6,7 +6,7 @@ Axis letters: T tasks, N support, Q query, D features.
 import torch
 from torch import Tensor
 
-from metaprior.errors import DataError
+from metaprior.errors import DataError, check_positive
 from metaprior.registry import sources
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.source import Split, TaskSource
@@ -56,6 +56,7 @@ class Linear(TaskSource):
     @property
     def spec(self) -> TaskSpec:  # type: ignore[override]
         """Regression of one target from D features."""
+        self._check()
         return TaskSpec("regression", (self.features,), 1)
 
     @property
@@ -108,6 +109,5 @@ class Linear(TaskSource):
         return x @ mean[..., None], spread + self.noise_var
 
     def _check(self) -> None:
-        for name in ("prior_var", "noise_var"):
-            if not getattr(self, name) > 0:
-                raise DataError(f"{name}: expected a positive variance, got {getattr(self, name)}")
+        names = ("features", "shots", "queries", "prior_var", "noise_var")
+        check_positive(DataError, **{name: getattr(self, name) for name in names})

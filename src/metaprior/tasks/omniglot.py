@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +107,10 @@ def _load(half: str, size: int) -> dict[str, Tensor]:
 
 def _read(half: str, size: int) -> dict[str, Tensor]:
     path = data.need("omniglot", f"images_{half}.npz", f"images_{half}.zip")
-    ink, alphabets = _read_packed(path, half) if path.suffix == ".npz" else _read_official(path)
+    try:
+        ink, alphabets = _read_packed(path, half) if path.suffix == ".npz" else _read_official(path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, OSError) as error:
+        raise DataError(f"omniglot: {path} cannot be read ({error}): delete it and get it again") from error
     if len(ink) != _HALVES[half]:
         raise DataError(f"omniglot: {path} holds {len(ink)} characters, expected {_HALVES[half]}")
     resized = [

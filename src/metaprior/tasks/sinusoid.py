@@ -8,9 +8,10 @@ import math
 import torch
 from torch import Tensor
 
+from metaprior.errors import DataError, check_positive
 from metaprior.registry import sources
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
-from metaprior.tasks.source import Split, TaskSource, check_positive
+from metaprior.tasks.source import Split, TaskSource
 
 __all__ = ["Sinusoid"]
 
@@ -55,8 +56,7 @@ class Sinusoid(TaskSource):
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
         """Draw T sinusoids and points on each; the splits differ only where `train_tasks` limits the training."""
-        check_positive("shots", self.shots)
-        check_positive("queries", self.queries)
+        check_positive(DataError, shots=self.shots, queries=self.queries, train_tasks=self.train_tasks)
         if split == "train" and self.train_tasks is not None:
             fixed = torch.Generator().manual_seed(self.train_tasks)
             amplitudes, phases = self._draw(self.train_tasks, fixed)

@@ -4,6 +4,7 @@ Axis letters: T tasks, N support, Q query, G classes of the data set, M images o
 """
 
 import copy
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +13,12 @@ from typing import Any, Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from metaprior.errors import DataError
+from metaprior.errors import DataError, check_positive
 from metaprior.registry import arguments
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tree import fingerprint
 
-__all__ = ["ClassPool", "ClassSource", "Split", "TaskSource", "TestSet", "check_positive"]
+__all__ = ["ClassPool", "ClassSource", "Split", "TaskSource", "TestSet", "seeded"]
 
 Split = Literal["train", "valid", "test"]
 
@@ -71,8 +72,8 @@ class TaskSource(ABC):
             >>> Sinusoid().test_set(10, seed=3).hash == Sinusoid().test_set(10, seed=3).hash
             True
         """
-        check_positive("tasks", tasks)
-        generator = torch.Generator().manual_seed(seed)
+        check_positive(DataError, tasks=tasks)
+        generator = seeded(seed, split)
         sizes = [min(batch, tasks - start) for start in range(0, tasks, batch)]
         episodes = tuple(self.sample(size, generator, split) for size in sizes)
         return TestSet(episodes, fingerprint(episodes))
@@ -167,7 +168,7 @@ class ClassSource(TaskSource):
         if split not in self._pools:
             self._pools[split] = self.pool(split)
         if split not in self._checked:
-            check_positive("queries", self.queries)
+            check_positive(DataError, queries=self.queries)
             ways, shots = _bounds("ways", self.ways)[1], _bounds("shots", self.shots)[1]
             _check_sizes(self._pools[split], split, ways, shots, self.within)
             self._checked.add(split)
@@ -201,10 +202,19 @@ class ClassSource(TaskSource):
         return Episode(support, query, task_ways, labels)
 
 
-def check_positive(name: str, number: int) -> None:
-    """Raise DataError, naming the argument, if a number is less than 1."""
-    if number < 1:
-        raise DataError(f"{name}: expected at least 1, got {number}")
+def seeded(seed: int, split: Split) -> torch.Generator:
+    """Return a generator for drawing from a split; the splits have different ones, whatever the seed.
+
+    A source of unlimited tasks draws all splits from one distribution: with one generator for all of them, training
+    would begin with the test tasks.
+
+    Example:
+        >>> torch.rand((), generator=seeded(0, "train")) == torch.rand((), generator=seeded(0, "test"))
+        tensor(False)
+    """
+    if split == "test":
+        return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(f"{split}:{seed}".encode()).digest()[:4]))
 
 
 def _bounds(name: str, number: int | tuple[int, int]) -> tuple[int, int]:

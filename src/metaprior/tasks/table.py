@@ -17,6 +17,7 @@ from metaprior.registry import sources
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.loaded_table import LoadedTable, Part, load_table
 from metaprior.tasks.source import Split, TaskSource
+from metaprior.tree import fingerprint
 
 __all__ = ["Table"]
 
@@ -95,6 +96,12 @@ class Table(TaskSource):
         if loaded.inputs["target"]["kind"] == "regression":
             return TaskSpec("regression", shape, 1)
         return TaskSpec("classification", shape, self.ways or loaded.known, loaded.known)
+
+    @property
+    def data_hash(self) -> str:
+        """16 hexadecimal digits that change when the training rows do."""
+        part = self._loaded.parts["train"]
+        return fingerprint((part.x, part.y, part.starts, part.counts))
 
     def with_shots(self, shots: int) -> Self:
         """Return the same source with another number of support rows, without reading the file again."""

@@ -67,6 +67,19 @@ def check_loss_padding(case: Case) -> None:
 
 
 @check
+def check_training_padding(case: Case) -> None:
+    """In training mode too, padding changes neither the loss nor what the prior keeps of a batch."""
+    episode, kept = case.episode(), []
+    if _learner(case).surrogate or case.prior().transductive:
+        raise unittest.SkipTest("surrogate or transductive: the loss may be of another objective, or see all queries")
+    support, query = (part.joined(_garbage(part)) for part in (episode.support, episode.query))
+    for tasks in (episode, Episode(support, query, episode.ways, episode.labels, episode.about)):
+        prior = _learner(case).train()
+        kept.append(clones([prior.loss(tasks), *prior.buffers()]))
+    demand_close(kept[1], kept[0], "loss: in training mode, examples whose mask is False must change nothing")
+
+
+@check
 def check_gradient(case: Case) -> None:
     """In training mode, the gradient of the loss is its derivative, by finite differences in float64."""
     prior, episode = _learner(case).train(), case.episode()
