@@ -1,15 +1,20 @@
 """Comparisons: equal tasks, equal time, controls, and an honest verdict."""
 
+import inspect
 import json
+import os
+import signal
 
 import pytest
 import torch
 
-from metaprior import MAML, Ridge, compare
+from metaprior import MAML, FineTune, Frozen, Ridge, Scratch, compare, evaluate
+from metaprior.acquire import validation_set
 from metaprior.compare import CONTROLS, Comparison, Entry
-from metaprior.errors import MetapriorError
+from metaprior.errors import AcquireError, MetapriorError
 from metaprior.evaluate import Evaluation
 from metaprior.nets import MLP
+from metaprior.registry import build
 from metaprior.tasks import Sinusoid
 
 SOURCE = Sinusoid(queries=10)
@@ -50,11 +55,66 @@ def test_curve_by_shots_holds_the_test_set_itself_at_the_shots_of_the_source(mad
         assert len(row.by_shots[5].scores) == 4
 
 
-def test_gives_each_prior_the_same_time(made):
+def test_gives_each_prior_the_same_time():
+    lines = {}
+
+    def note(name, line):
+        if line is not None:
+            lines.setdefault(name, []).append(line.seconds)
+
+    compare(SOURCE, ["ridge", "maml"], budget=0.1, episodes=4, shots=[], validations=0, report=note)
+    assert set(lines) == {"ridge", "maml", "fine_tune", "frozen"}
+    for name, seconds in lines.items():
+        assert seconds[-1] >= 0.1, f"{name} stopped early"
+        assert all(earlier < 0.1 for earlier in seconds[:-1]), f"{name} took a step after its time"
+
+
+def test_what_learns_nothing_is_scored_on_the_validation_tasks_too(made):
     comparison, _ = made
-    for row in comparison.entries:
-        if row.name != "scratch":
-            assert row.acquire_seconds >= 0.2
+    scratch = next(entry for entry in comparison.entries if entry.name == "scratch")
+    (line,) = scratch.log
+    assert line.validation == evaluate(Scratch.for_tasks(SOURCE.spec), validation_set(SOURCE, 4)).mean
+    assert scratch.acquire_seconds == 0
+
+
+def test_a_curve_has_the_shots_of_the_source_and_five_times_as_many():
+    settings = {"budget": 0.05, "episodes": 4, "shots_episodes": 2, "controls": False, "validations": 0}
+    assert list(compare(SOURCE, ["ridge"], **settings).entries[0].by_shots) == [10, 50]
+    assert not compare(SOURCE, ["ridge"], shots=[], **settings).entries[0].by_shots
+
+
+def test_a_prior_that_fails_is_named_and_the_others_go_on(tmp_path):
+    priors = {"wild": MAML(MLP(1, 1), step_size=1e30), "tame": Ridge(MLP(1), 1, scale=1.0)}
+    comparison = compare(SOURCE, priors, budget=0.1, episodes=4, shots=[], controls=False, out=tmp_path)
+    assert [entry.name for entry in comparison.entries] == ["tame"]
+    assert "Not acquired: wild (loss: became nan at step 1" in comparison.verdict()
+    assert list(json.loads((tmp_path / "result.json").read_text())["failures"]) == ["wild"]
+    with pytest.raises(AcquireError, match="wild: loss: became nan"):
+        compare(SOURCE, {"wild": priors["wild"]}, budget=0.1, episodes=4, shots=[], controls=False)
+
+
+def test_an_interruption_leaves_what_was_compared(tmp_path):
+    def stop(name, line):
+        if name == "second" and line is not None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    priors = {"first": Ridge(MLP(1), 1), "second": Ridge(MLP(1), 1)}
+    with pytest.raises(KeyboardInterrupt):
+        compare(SOURCE, priors, budget=0.1, episodes=4, shots=[], controls=False, out=tmp_path, report=stop)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [row["prior"] for row in result["rows"]] == ["first"]
+    assert result["settings"]["interrupted"]
+    assert (tmp_path / "second" / "prior.safetensors").is_file()
+
+
+def test_the_settings_are_all_that_is_needed_to_do_it_again(made):
+    comparison, _ = made
+    settings = comparison.settings
+    given = set(inspect.signature(compare).parameters) - {"source", "names", "build_net", "controls", "out", "report"}
+    renamed = {"budget": "budget_seconds"}
+    assert {renamed.get(name, name) for name in given} <= set(settings)
+    rebuilt = {name: build(description) for name, description in settings["priors"].items()}
+    assert {type(prior) for prior in rebuilt.values()} == {Ridge, Scratch, FineTune, Frozen}
 
 
 def test_writes_everything_that_it_found(made):

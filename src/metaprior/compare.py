@@ -81,9 +81,10 @@ class Comparison:
 
     def verdict(self) -> str:
         """Return in one sentence which priors are better than the best control, beyond chance."""
+        failed = "".join(f" Not acquired: {name} ({reason})." for name, reason in self.failures.items())
         control = self.best_control
         if control is None:
-            return "No control was run, so nothing can be said of what acquisition is good for."
+            return "No control was run, so nothing can be said of what acquisition is good for." + failed
         better: list[str] = []
         not_better: list[str] = []
         for entry in self.entries:
@@ -91,8 +92,7 @@ class Comparison:
             if margin is not None:
                 (better if margin[0] > margin[1] else not_better).append(entry.name)
         sentence = f"Better than the best control ({control.name}), beyond the 95 % interval: {_listed(better)}."
-        sentence += f" Not better: {_listed(not_better)}." if not_better else ""
-        return sentence + "".join(f" Not acquired: {name} ({reason})." for name, reason in self.failures.items())
+        return sentence + (f" Not better: {_listed(not_better)}." if not_better else "") + failed
 
     def result(self) -> dict[str, Any]:
         """Return the comparison, single scores left out, ready for JSON."""
