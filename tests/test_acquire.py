@@ -164,15 +164,16 @@ def test_a_second_interruption_ends_at_once():
 
 
 class Poisoned(Sinusoid):
-    """Sinusoids whose fifth batch of training tasks holds a NaN."""
+    """Sinusoids whose 13th training task holds a NaN."""
 
     drawn = 0
+    data_hash = "none"
 
     def sample(self, tasks, generator, split="train"):
         episode = super().sample(tasks, generator, split)
-        self.drawn += tasks == 3
-        if self.drawn == 5:
-            episode.query.y[0, 0] = torch.nan
+        if 0 <= 12 - self.drawn < tasks:
+            episode.query.y[12 - self.drawn, 0] = torch.nan
+        self.drawn += tasks
         return episode
 
 

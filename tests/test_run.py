@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from metaprior import MAML, acquire
+from metaprior.draws import Draws
 from metaprior.errors import AcquireError
 from metaprior.nets import MLP
 from metaprior.run import RESUME_FILE, Progress, Run, event_file, write_log
@@ -14,7 +15,8 @@ from metaprior.tasks import Sinusoid
 
 def run(seed: int = 0, width: int = 4) -> Run:
     prior = MAML(MLP(1, 1, hidden=(width,), seed=seed))
-    return Run(prior, torch.optim.Adam(prior.parameters()), torch.Generator().manual_seed(seed))
+    draws = Draws(Sinusoid(), 2, torch.Generator().manual_seed(seed))
+    return Run(prior, torch.optim.Adam(prior.parameters()), draws, options={"seed": 0, "bounds": (0, 1)})
 
 
 @pytest.fixture
@@ -23,7 +25,8 @@ def file(tmp_path):
     used.step, used.seconds, used.losses, used.log = 3, 0.5, [0.1, 0.2], [Progress(2, 0.4, 0.5, 0.3, None)]
     sum(parameter.sum() for parameter in used.prior.parameters()).backward()
     used.optimiser.step()
-    torch.rand(5, generator=used.generator)
+    for _ in range(3):
+        used.draws.next()
     used.save(tmp_path)
     return tmp_path / RESUME_FILE, used
 
@@ -33,7 +36,7 @@ def test_everything_comes_back(file):
     again = run(seed=1)
     again.restore(path)
     assert (again.step, again.seconds, again.losses, again.log) == (used.step, used.seconds, used.losses, used.log)
-    assert torch.equal(torch.rand(3, generator=again.generator), torch.rand(3, generator=used.generator))
+    assert torch.equal(again.draws.next().query.y, used.draws.next().query.y)
     for left, right in zip(again.prior.parameters(), used.prior.parameters(), strict=True):
         assert torch.equal(left, right)
         moments = used.optimiser.state[right]
@@ -52,6 +55,13 @@ def test_a_damaged_file_is_refused(file, left):
 def test_another_prior_is_refused(file):
     with pytest.raises(AcquireError, match=r"resume: .* is of another prior"):
         run(width=5).restore(file[0])
+
+
+def test_other_options_are_refused(file):
+    other = run()
+    other.options["bounds"] = (0, 2)
+    with pytest.raises(AcquireError, match=r"resume: bounds was \[0, 1\] in .*, now it is \[0, 2\]; start again"):
+        other.restore(file[0])
 
 
 def test_the_log_leaves_out_what_was_not_measured(tmp_path):

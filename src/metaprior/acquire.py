@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from metaprior.checkpoint import save
+from metaprior.draws import Draws
 from metaprior.errors import AcquireError, MetapriorError, check_positive
 from metaprior.evaluate import check_fit, evaluate
 from metaprior.prior import Prior
@@ -126,7 +127,8 @@ def acquire(
         "anneal": anneal,
         "clip": clip,
     }
-    run = Run(prior, kind(parameters, lr=top_rate), seeded(seed, "train"), options=options)
+    draws = Draws(source, tasks_per_step or suggested["tasks_per_step"], seeded(seed, "train"))
+    run = Run(prior, kind(parameters, lr=top_rate), draws, options=options)
     device = parameters[0].device
     validation = validation_set(source, validation_tasks) if validations else None
     saved = time.monotonic()
@@ -149,7 +151,7 @@ def acquire(
             before, start = fraction(), time.perf_counter()
             if anneal:
                 run.optimiser.param_groups[0]["lr"] = top_rate * 0.5 * (1 + math.cos(math.pi * before))
-            episode = source.sample(tasks_per_step or suggested["tasks_per_step"], run.generator).to(device)
+            episode = run.draws.next().to(device)
             loss, gradient = _outer_step(prior, episode, run.optimiser, parameters, clip)
             for name, number in (("loss", loss), ("gradient", gradient)):
                 if not math.isfinite(number):

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from metaprior.draws import Draws
 from metaprior.errors import AcquireError, missing
 from metaprior.files import replacing, write_tensors
 from metaprior.prior import Prior
@@ -48,7 +49,7 @@ class Run:
     Args:
         prior: as it is now.
         optimiser: of its parameters.
-        generator: from which tasks are drawn.
+        draws: of the tasks of a step.
         step: outer steps taken.
         seconds: spent on them.
         log: a line for each validation.
@@ -58,7 +59,7 @@ class Run:
 
     prior: Prior
     optimiser: torch.optim.Optimizer
-    generator: torch.Generator
+    draws: Draws
     step: int = 0
     seconds: float = 0.0
     log: list[Progress] = field(default_factory=list)
@@ -70,9 +71,11 @@ class Run:
         state = self.optimiser.state_dict()["state"]
         named = {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
         named |= {f"optimiser.{index}.{key}": value for index, part in state.items() for key, value in part.items()}
-        named["generator"], named["torch"] = self.generator.get_state(), torch.get_rng_state()
+        named["generator"], place = self.draws.state()
+        named["torch"] = torch.get_rng_state()
         log = [asdict(line) for line in self.log]
-        facts = {"step": self.step, "seconds": self.seconds, "log": log, "losses": self.losses, "options": self.options}
+        facts = {"step": self.step, "seconds": self.seconds, "log": log, "losses": self.losses}
+        facts |= {"options": self.options, "place": place}
         write_tensors(folder / RESUME_FILE, {k: v.detach().cpu() for k, v in named.items()}, {"run": json.dumps(facts)})
 
     def restore(self, path: Path) -> None:
@@ -105,7 +108,7 @@ class Run:
                 _, index, key = name.split(".", 2)
                 state.setdefault(int(index), {})[key] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        self.generator.set_state(named["generator"])
+        self.draws.restore(named["generator"], facts["place"])
         torch.set_rng_state(named["torch"])
         self.step, self.seconds = facts["step"], facts["seconds"]
         self.log, self.losses = [Progress(**line) for line in facts["log"]], facts["losses"]

@@ -125,7 +125,9 @@ class Table(TaskSource):
         counts = part.counts[chosen].gather(1, classes).where(usable, 0)
         order = torch.rand(*counts.shape, int(counts.max()), generator=generator)
         missing = torch.arange(order.shape[-1]) >= counts[..., None]
-        order = order.masked_fill_(missing, 2.0).argsort(-1) + part.starts[chosen].gather(1, classes)[..., None]
+        drawn = min(most + self.queries, order.shape[-1])
+        order = order.masked_fill_(missing, 2.0).topk(drawn, largest=False).indices
+        order += part.starts[chosen].gather(1, classes)[..., None]
 
         shots = torch.randint(least, most + 1, (tasks, 1), generator=generator).minimum(counts - 1).clamp(min=0)
         position = torch.arange(most).expand(*shots.shape, -1)
