@@ -131,7 +131,7 @@ def event_file(folder: Path | None) -> Iterator[Callable[[Progress, float], None
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise missing("tensorboard", "tensorboard", "writing logs for TensorBoard") from error
+        raise missing("tensorboard", "scale", "writing logs for TensorBoard") from error
 
     def write(line: Progress, loss: float) -> None:
         writer.add_scalar("loss", loss, line.step)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from metaprior import ProtoNet
+from metaprior import ProtoNet, Scratch, acquire, evaluate
 from metaprior.errors import ShapeError
 from metaprior.nets import MLP, Conv4
-from metaprior.tasks import Episode, Examples
+from metaprior.tasks import Episode, Examples, Omniglot
 from metaprior.testing import ToyTasks
 
 
@@ -126,3 +126,16 @@ def test_padding_has_no_part_in_what_is_learnt():
         results.append([prior.loss(tasks), prior.net.blocks[0].norm.running_mean])
     for alone, together in zip(*results, strict=True):
         assert torch.allclose(alone, together)
+
+
+@pytest.mark.slow
+def test_what_is_acquired_on_omniglot_tells_new_characters_apart():
+    """Two minutes of acquisition, against the same method on raw pixels and a network trained from scratch."""
+    train, tests = Omniglot(ways=20, queries=5), Omniglot(ways=5).test_set(200)
+    prior = ProtoNet.for_tasks(train.spec)
+    acquire(prior, train, steps=300, tasks_per_step=2, validations=0)
+    acquired, pixels = evaluate(prior, tests), evaluate(ProtoNet(nn.Flatten()), tests)
+    scratch = evaluate(Scratch.for_tasks(Omniglot(ways=5).spec), tests)
+    assert acquired.mean > 0.93
+    for control in (pixels, scratch):
+        assert acquired.mean - acquired.interval > control.mean + control.interval + 0.1
