@@ -2,6 +2,7 @@ import os
 import socket
 import tempfile
 
+import pytest
 import torch
 
 # Computed data go to a folder of this run, so that no test depends on what an earlier version cached.
@@ -18,3 +19,9 @@ socket.socket.connect = _refuse
 socket.socket.connect_ex = _refuse
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+@pytest.fixture(autouse=True)
+def _same_randomness() -> None:
+    """Layers that a test makes begin with the same weights, whichever tests ran before it."""
+    torch.manual_seed(0)

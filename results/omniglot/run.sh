@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Acquire every prior of the table on Omniglot, one CPU thread each, then score all of them: three hours on one core.
+# Acquire every prior of the table on Omniglot, one CPU thread each, then score all of them: five hours on one core.
 set -euo pipefail
 runs=${1:-runs/omniglot}
 
@@ -17,12 +17,15 @@ acquire --prior maml --prior.step_size 0.4 --prior.transductive true --tasks.que
 acquire --prior maml --net mlp --net.hidden "[256,128,64,64]" --net.norm batch --prior.step_size 0.4 \
     --prior.transductive true --tasks.queries 5 --tasks_per_step 16 --budget 480 --validations 2 --out "$runs/maml5-mlp"
 acquire --prior fomaml --prior.step_size 0.4 --prior.transductive true --tasks.queries 5 --tasks_per_step 4 \
-    --budget 650 --validations 4 --out "$runs/fomaml5"
+    --learning_rate 0.003 --budget 1600 --validations 4 --out "$runs/fomaml5"
 acquire --prior reptile --prior.inner_steps 5 --prior.step_size 0.1 --prior.test_steps 10 --tasks.shots 5 \
-    --tasks.queries 1 --tasks_per_step 5 --budget 600 --validations 2 --validation_tasks 50 --out "$runs/reptile5"
+    --tasks.queries 1 --tasks_per_step 5 --budget 1300 --validations 2 --validation_tasks 50 --out "$runs/reptile5"
 acquire --prior maml --prior.step_size 0.2 --prior.transductive true --tasks.ways 20 --tasks.queries 2 \
-    --tasks_per_step 2 --budget 800 --validations 3 --validation_tasks 30 --out "$runs/maml20"
+    --tasks_per_step 2 --budget 2700 --validations 3 --validation_tasks 30 --out "$runs/maml20"
 acquire --prior fomaml --prior.step_size 0.2 --prior.transductive true --tasks.ways 20 --tasks.queries 2 \
-    --tasks_per_step 2 --budget 400 --validations 2 --validation_tasks 30 --out "$runs/fomaml20"
+    --tasks_per_step 2 --budget 1300 --validations 2 --validation_tasks 30 --out "$runs/fomaml20"
+acquire --prior reptile --prior.inner_steps 5 --prior.step_size 0.1 --prior.test_steps 10 --tasks.ways 20 \
+    --tasks.shots 5 --tasks.queries 1 --tasks_per_step 2 --budget 1200 --validations 2 --validation_tasks 20 \
+    --out "$runs/reptile20"
 
 python "$(dirname "$0")/score.py" "$runs"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from metaprior import Scratch, evaluate, load, read_card
+from metaprior import FineTune, Frozen, Scratch, evaluate, load, read_card
 from metaprior.checkpoint import versions
 from metaprior.files import write_text
 from metaprior.nets import MLP
+from metaprior.registry import arguments, priors
 from metaprior.tasks import Sinusoid
 
 HERE = Path(__file__).parent
@@ -18,13 +19,19 @@ RANGES = {"in distribution (0.1, 5)": (0.1, 5.0), "out of distribution (5, 8)": 
 
 def contestants(runs):
     """Yield name, prior and card; gradient-based priors with 1 and with 10 steps at test time."""
-    for folder in sorted(path for path in runs.iterdir() if path.is_dir()):
+    for folder in (runs / name for name in ("ridge", "meta_sgd", "maml")):
         prior, card = load(folder), read_card(folder)
         # Step sizes that were acquired for one step are for one step.
         for steps in {"maml": (1, 10), "meta_sgd": (1,)}.get(folder.name, (None,)):
             if steps is not None:
                 prior.test_steps = steps
             yield folder.name + (f", {steps} step{'s' if steps > 1 else ''}" if steps else ""), prior, card
+    pooled, card = load(runs / "fine_tune"), read_card(runs / "fine_tune")
+    # The best of 20, 100 and 300 steps of three sizes, on validation tasks.
+    for cls, size in ((FineTune, 0.001), (Frozen, 0.01)):
+        control = cls(**(arguments(pooled) | {"steps": 300, "learning_rate": size}))
+        control.load_state_dict(pooled.state_dict(), strict=False)
+        yield f"{priors.name_of(cls)} (control), 300 Adam steps", control.eval(), card
     scratch = Scratch(MLP(1, 1), steps=200, learning_rate=0.01)
     yield "scratch (control), 200 Adam steps", scratch, {"seconds": 0.0, "step": 0}
 

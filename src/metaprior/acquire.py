@@ -133,8 +133,12 @@ def acquire(
     validation = validation_set(source, validation_tasks) if validations else None
     saved = time.monotonic()
 
+    kept_step = 0
+
     def keep() -> None:
+        nonlocal kept_step
         if folder is not None:
+            kept_step = run.step
             save(prior, folder, step=run.step, seconds=run.seconds, **card)
             run.save(folder)
             write_log(folder / LOG_FILE, run.log)
@@ -147,6 +151,7 @@ def acquire(
     with _own_randomness(seed), _interrupts() as interrupted, log_events as write_event:
         if resume and folder is not None and (folder / RESUME_FILE).is_file():
             run.restore(folder / RESUME_FILE)
+            kept_step = run.step
         while fraction() < 1 and not interrupted.is_set():
             before, start = fraction(), time.perf_counter()
             if anneal:
@@ -155,7 +160,7 @@ def acquire(
             loss, gradient = _outer_step(prior, episode, run.optimiser, parameters, clip)
             for name, number in (("loss", loss), ("gradient", gradient)):
                 if not math.isfinite(number):
-                    kept = f"; the checkpoint in {folder} is of an earlier step" if folder else ""
+                    kept = f"; the checkpoint in {folder} is of step {kept_step}" if kept_step else ""
                     raise AcquireError(f"{name}: became {number} at step {run.step + 1}{kept}; try a smaller step size")
             run.step += 1
             run.seconds += time.perf_counter() - start

@@ -14,7 +14,7 @@ from torch import nn
 
 from metaprior.acquire import Progress, acquire, validation_set
 from metaprior.checkpoint import versions
-from metaprior.errors import AcquireError, DataError, MetapriorError
+from metaprior.errors import AcquireError, DataError, MetapriorError, check_positive
 from metaprior.evaluate import Evaluation, check_fit, evaluate
 from metaprior.prior import Prior
 from metaprior.registry import describe, priors, sources
@@ -167,6 +167,7 @@ def compare(
         >>> [entry.name for entry in comparison.entries]
         ['maml']
     """
+    check_positive(budget=budget, episodes=episodes, shots_episodes=shots_episodes)
     if out is not None:
         from metaprior.report import check_plots
 

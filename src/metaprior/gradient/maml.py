@@ -76,6 +76,8 @@ class MAML(Prior):
     ):
         super().__init__()
         check_positive(chunk=None if chunk == "auto" else chunk)
+        if min(inner_steps, 0 if test_steps is None else test_steps) < 0:
+            raise MetapriorError(f"inner_steps, test_steps: expected 0 or more, got {inner_steps} and {test_steps}")
         self.net = net
         self.inner_steps = inner_steps
         self.step_size = step_size

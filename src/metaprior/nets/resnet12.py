@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.errors import check_positive
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.norm import Norm, norm_layer
 from metaprior.registry import nets
@@ -59,6 +60,8 @@ class ResNet12(nn.Module):
         seed: int = 0,
     ):
         super().__init__()
+        for width in (channels, *widths):
+            check_positive(widths=width)
         self.channels = channels
         self.outputs = outputs
         self.widths = tuple(widths)
