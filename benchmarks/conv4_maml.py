@@ -12,15 +12,14 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 
-from measure import Worker, clock, machine, matmul_peak, report, spread
+from measure import HIGHER, Worker, clock, install, machine, matmul_peak, report, spread
 from rich.progress import track
 
 WAYS, SHOTS, QUERIES, STEP = 5, 1, 15, 0.4
-PEERS = ["higher==0.2.1", "torchopt==0.7.3", "optree==0.20.0", "graphviz==0.21"]
+PEERS = {"higher": [HIGHER], "torchopt": ["torchopt==0.7.3", "optree==0.20.0", "graphviz==0.21"]}
 ROWS = {
     "loop": "plain loop over autograd.grad",
     "loop keep": "plain loop, keep_memory()",
@@ -199,17 +198,6 @@ def counted_flops():
     return counter.get_total_flops()
 
 
-def install(folder):
-    """Install the peers into a folder; return those that could not be."""
-    failed = {}
-    for peer, packages in (("higher", PEERS[:1]), ("torchopt", PEERS[1:])):
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *packages]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            failed[peer] = done.stderr.strip().splitlines()[-1]
-    return failed
-
-
 def agree(found, expected, name):
     for key, value in expected.items():
         assert abs(found[key] - value) < 1e-8 * abs(value), f"{name}: {key} is {found[key]}, expected {value}"
@@ -228,7 +216,7 @@ def main():
         return
 
     with tempfile.TemporaryDirectory() as folder:
-        failed = install(folder)
+        failed = install(folder, PEERS)
 
         def worker(row):
             own = [f"--clock={options.clock}", f"--tasks={options.tasks}", "--row", row]
@@ -263,6 +251,7 @@ def main():
                 "tasks_per_second": spread(1 / each[row] for each in rounds),
                 "megabytes": round(megabytes[row]),
                 "ratio_to_loop": spread(each["loop"] / each[row] for each in rounds),
+                "ratio_to_higher": spread(each["higher"] / each[row] for each in rounds) if "higher" in rows else None,
                 "share_of_peak": flops / statistics.median(each[row] for each in rounds) / peak,
             }
             for row in rows
@@ -273,6 +262,7 @@ def main():
             values["name"],
             f"{values['tasks_per_second']['median']:.1f}",
             "{median:.2f} ({lower:.2f} to {upper:.2f})".format(**values["ratio_to_loop"]),
+            "{median:.2f}".format(**values["ratio_to_higher"]) if values["ratio_to_higher"] else "",
             f"{values['megabytes']}",
             f"{values['share_of_peak']:.0%}",
         ]
@@ -283,7 +273,7 @@ def main():
     report(
         "conv4_maml",
         title,
-        ["", unit, "ratio to the loop (quartiles)", "peak MB", "share of matmul peak"],
+        ["", unit, "ratio to the loop (quartiles)", "to higher", "peak MB", "share of matmul peak"],
         cells,
         result,
     )

@@ -7,11 +7,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+HIGHER = "higher==0.2.1"
 
 
 def clock(kind: str) -> float:
@@ -75,6 +76,17 @@ class Worker:
     def close(self) -> None:
         """Let the program come to its end."""
         self._process.communicate()
+
+
+def install(folder: str, peers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Install the packages of each peer into a folder; return why those failed that did."""
+    failed = {}
+    for peer, packages in peers.items():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *packages]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            failed[peer] = done.stderr.strip().splitlines()[-1]
+    return failed
 
 
 def spread(values: Iterable[float]) -> dict[str, float]:
