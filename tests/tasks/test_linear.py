@@ -94,7 +94,7 @@ def test_padding_has_no_influence_even_if_it_is_not_a_number():
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_a_variance_that_is_none_is_refused(name, value):
     source = Linear(**{name: value})
-    with pytest.raises(DataError, match=f"{name}: expected a positive variance, got {value}"):
+    with pytest.raises(DataError, match=f"{name}: expected a positive number, got {value}"):
         draw(source)
     with pytest.raises(DataError, match=f"{name}: expected a positive variance"):
         source.posterior(draw(Linear()).support)
