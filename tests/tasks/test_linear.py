@@ -96,7 +96,7 @@ def test_a_variance_that_is_none_is_refused(name, value):
     source = Linear(**{name: value})
     with pytest.raises(DataError, match=f"{name}: expected a positive number, got {value}"):
         draw(source)
-    with pytest.raises(DataError, match=f"{name}: expected a positive variance"):
+    with pytest.raises(DataError, match=f"{name}: expected a positive number"):
         source.posterior(draw(Linear()).support)
 
 
