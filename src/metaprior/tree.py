@@ -23,6 +23,8 @@ def tensors(tree: Tree) -> list[Tensor]:
         >>> len(tensors({"a": torch.zeros(2), "b": (torch.ones(1), None)}))
         2
     """
+    if isinstance(tree, Tensor):
+        return [tree]
     return [leaf for leaf in pytree.tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
@@ -33,6 +35,8 @@ def map_tensors(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree
         >>> map_tensors(lambda a: a + 1, {"a": torch.zeros(1), "b": None})
         {'a': tensor([1.]), 'b': None}
     """
+    if isinstance(tree, Tensor):
+        return function(tree, *others)
     return pytree.tree_map(
         lambda leaf, *rest: function(leaf, *rest) if isinstance(leaf, Tensor) else leaf, tree, *others
     )

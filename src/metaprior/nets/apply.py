@@ -29,8 +29,8 @@ def best_chunk(net: nn.Module) -> int | None:
     Convolutions on a CPU are faster, and take a fraction of the memory, one task at a time; small matrices are several
     times faster together.
     """
-    on_cpu = all(parameter.device.type == "cpu" for parameter in net.parameters())
-    return 1 if on_cpu and has_convolutions(net) else None
+    parameter = next(net.parameters(), None)
+    return 1 if parameter is not None and parameter.device.type == "cpu" and has_convolutions(net) else None
 
 
 def _suited(net: nn.Module, x: Tree) -> Tree:
@@ -127,7 +127,8 @@ def apply_per_task(
     if tensors(x)[0].shape[0] == 1:
         # One task needs no vmap, under which convolutions are slower and take several times the memory.
         # The gradient of `squeeze` is a view; that of `leaf[0]` would be a copy.
-        result = run(*map_tensors(lambda leaf: leaf.squeeze(0), arguments))
-        return map_tensors(lambda leaf: leaf[None], result)
+        alone = {name: weight.squeeze(0) for name, weight in weights.items()}
+        output, seen = run(alone, *map_tensors(lambda leaf: leaf.squeeze(0), arguments[1:]))
+        return output[None], tuple((mean[None], variance[None]) for mean, variance in seen)
     present = tuple(None if part is None else 0 for part in arguments)
     return vmap(run, in_dims=present, randomness="different")(*arguments)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metaprior.nets.fused import convolve_pool, moments, moments_pool, patch_moments, scale_rectify, sees_few
+from metaprior.nets.convolve_pool import convolve_pool, sees_few
+from metaprior.nets.moments import moments, patch_moments
+from metaprior.nets.normalise_pool import normalise_pool, scale_rectify
 
 __all__ = [
     "BatchNorm",
@@ -78,9 +80,9 @@ class BatchNorm(nn.Module):
         eps: added to the variance.
         momentum: the weight of a new batch in the running averages.
 
-    Source: Ioffe and Szegedy 2015 (arXiv 1502.03167). Differs from `torch.nn.BatchNorm2d`: sums are taken first within
-    an example and then over examples, and only primitive operations are used. On a CPU the built-in one loses three
-    digits in channels-last layout, and under `vmap` its second derivatives are wrong without any warning.
+    Source: Ioffe and Szegedy 2015 (arXiv 1502.03167). Differs from `torch.nn.BatchNorm2d`: sums are accurate
+    and second derivatives right. On a CPU the built-in one loses three digits in channels-last layout, and under `vmap`
+    its second derivatives are wrong without any warning, as are its third ones anywhere.
 
     Example:
         >>> BatchNorm(3)(torch.zeros(4, 3, 5, 5)).shape
@@ -119,19 +121,24 @@ class BatchNorm(nn.Module):
         Returns:
             `(N, F, H // 2, W // 2)`.
         """
+        given, mask = self._sources()
+        few = sees_few(convolution, x)
+        if given is None and not few:
+            maps = convolution._conv_forward(x, convolution.weight, None)
+            output, mean, variance = normalise_pool(maps, self.weight, self.bias, self.eps, mask)
+            self._record(mean, variance, True)
+            return output
         # Pooling may come before a scale that is not negative; the sign of one that is goes into the convolution.
         sign = torch.where(self.weight.detach() < 0, -1.0, 1.0).to(x.dtype)
         kernel = convolution.weight * sign.view(-1, 1, 1, 1)
-        given, mask = self._sources()
         given = given and (given[0] * sign, given[1])
-        if sees_few(convolution, x):
+        if few:
             pooled = convolve_pool(convolution, kernel, x)
             mean, variance = given or patch_moments(convolution, kernel, x, mask)
-        elif given:
+        else:
+            assert given is not None
             pooled = functional.max_pool2d(convolution._conv_forward(x, kernel, None), 2)
             mean, variance = given
-        else:
-            pooled, mean, variance = moments_pool(convolution._conv_forward(x, kernel, None), mask)
         self._record(mean * sign, variance, given is None)
         return scale_rectify(pooled, mean, variance, self.weight * sign, self.bias, self.eps)
 
