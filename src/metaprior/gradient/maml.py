@@ -195,13 +195,20 @@ class MAML(Prior):
                 materialize_grads=True,
             )
         return weights | {
-            name: weights[name] - sizes[name] * gradient for name, gradient in zip(sizes, gradients, strict=True)
+            name: _descend(weights[name], sizes[name], gradient)
+            for name, gradient in zip(sizes, gradients, strict=True)
         }
 
     def _support_statistics(self, weights: dict[str, Tensor], examples: Examples) -> Statistics:
         if self.transductive or not any(isinstance(module, BatchNorm) for module in self.net.modules()):
             return ()
         return apply_per_task(self.net, weights, examples.x, mask=examples.mask)[1]
+
+
+def _descend(weight: Tensor, size: Tensor | float, gradient: Tensor) -> Tensor:
+    if isinstance(size, Tensor):
+        return weight - size * gradient
+    return torch.sub(weight, gradient, alpha=size)
 
 
 priors.preset("fomaml", "maml", first_order=True)

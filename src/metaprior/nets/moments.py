@@ -64,17 +64,27 @@ def patch_moments(
         >>> patch_moments(convolution, torch.full((1, 1, 1, 1), 2.0), torch.tensor([[[[1.0, 3.0]]]]))
         (tensor([4.]), tensor([4.]))
     """
-    assert not isinstance(convolution.padding, str)
     rows = kernel.flatten(1).double()
-    means, products = [], []
-    for part in x.split(max(1, pieces.PIECE * len(x) // (x.numel() * rows.shape[1]))):
+    count = len(x) if mask is None else mask.sum().clamp(min=1)
+    size = max(1, pieces.PIECE * len(x) // (x.numel() * rows.shape[1]))
+    sums = []
+    for start in range(0, len(x), size):
         # In double precision, since a kernel of mixed signs cancels most of the covariance of a smooth image.
-        seen = functional.unfold(
-            part.double(), kernel.shape[2:], convolution.dilation, convolution.padding, convolution.stride
-        )
-        means.append(seen.mean(2))
-        products.append((seen @ seen.transpose(1, 2)).flatten(1) / seen.shape[2])
-    mean = _average(torch.cat(means), mask)
-    square = _average(torch.cat(products), mask).view(len(mean), len(mean))
+        seen = _patches(convolution, x[start : start + size].double())
+        if mask is not None:
+            seen = torch.where(mask[start : start + size, None], seen, 0)
+        places, flat = seen.shape[2], seen.flatten(1)
+        sums.append((flat.sum(1), flat @ flat.T))
+    mean, square = (torch.stack(parts).sum(0) / (count * places) for parts in zip(*sums, strict=True))
     covariance = square - mean[:, None] * mean
     return (rows @ mean).to(x.dtype), ((rows @ covariance) * rows).sum(1).to(x.dtype)
+
+
+def _patches(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return what a convolution's kernel sees, `(C * height * width, N, places)`."""
+    assert not isinstance(convolution.padding, str)
+    seen = functional.pad(x, [convolution.padding[axis] for axis in (1, 1, 0, 0)])
+    for axis, size in enumerate(convolution.kernel_size):
+        stride, dilation = convolution.stride[axis], convolution.dilation[axis]
+        seen = seen.unfold(2 + axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
+    return seen.permute(1, 4, 5, 0, 2, 3).flatten(0, 2).flatten(2)

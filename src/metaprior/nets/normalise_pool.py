@@ -36,7 +36,7 @@ def normalise_pool(
     Example:
         >>> maps = torch.tensor([[[[1.0, 1.0], [1.0, 5.0]]]])
         >>> normalise_pool(maps, torch.ones(1), torch.zeros(1), eps=1.0)
-        (tensor([[[[1.]]]]), tensor([2.]), tensor([3.]))
+        (tensor([[[[1.5000]]]]), tensor([2.]), tensor([3.]))
     """
     if mask is None and pieces.by_hand(maps):
         return _NormalisePool.apply(maps, weight, bias, eps)
