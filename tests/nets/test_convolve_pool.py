@@ -20,16 +20,6 @@ def draw_flat(*shape):
 
 
 @pytest.mark.usefixtures("small_pieces")
-@pytest.mark.parametrize(
-    "convolution",
-    [
-        nn.Conv2d(1, 3, 3, padding=1, bias=False),
-        nn.Conv2d(2, 3, 3, bias=False),
-        nn.Conv2d(1, 3, (3, 2), stride=2, padding=2, bias=False),
-        nn.Conv2d(1, 3, 3, padding=2, dilation=2, bias=False),
-    ],
-    ids=str,
-)
 @pytest.mark.parametrize("images", [draw, draw_flat])
 def test_in_pieces_as_at_once(convolution, images):
     x, kernel = images(9, convolution.in_channels, 9, 11), draw(*convolution.weight.shape, seed=1)

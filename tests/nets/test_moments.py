@@ -33,16 +33,6 @@ def test_padding_has_no_part():
 
 
 @pytest.mark.parametrize("mask", [None, [True, False, True, True, False, True]])
-@pytest.mark.parametrize(
-    "convolution",
-    [
-        nn.Conv2d(1, 3, 3, padding=1, bias=False),
-        nn.Conv2d(2, 3, 3, bias=False),
-        nn.Conv2d(1, 3, (3, 2), stride=2, padding=2, bias=False),
-        nn.Conv2d(1, 3, 3, padding=2, dilation=2, bias=False),
-    ],
-    ids=str,
-)
 def test_patch_moments_are_those_of_the_maps(convolution, mask):
     mask = None if mask is None else torch.tensor(mask)
     x = draw(6, convolution.in_channels, 7, 8).requires_grad_()
