@@ -72,6 +72,19 @@ def test_evaluate_scores_on_the_tasks_of_the_run_or_others(run_folder, tmp_path,
     assert own["test_hash"] != other["test_hash"]
 
 
+def test_evaluate_changes_a_setting_of_the_tasks_of_the_run(run_folder, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out.json")]
+    found = []
+    for words in ([], ["--tasks.amplitude", "[5,8]"], [*WAVES, "--tasks.amplitude", "[5,8]"]):
+        # The file of the result is there from the second time on, and is not taken for the run.
+        assert main(["evaluate", *out, str(run_folder), "--episodes", "5", *words]) == 0
+        found.append(json.loads((tmp_path / "out.json").read_text()))
+    own, changed, named = found
+    assert own["source"].startswith("sinusoid: ")
+    assert "5.0, 8.0" in changed["source"]
+    assert own["test_hash"] != changed["test_hash"] == named["test_hash"]
+
+
 def test_compare_prints_a_table_with_controls(tmp_path, capsys):
     words = [
         "--priors",

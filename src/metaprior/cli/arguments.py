@@ -76,14 +76,18 @@ class Parser:
         )
         self.names: dict[str, str] = {}
 
-    def parse(self, words: Sequence[str]) -> Namespace:
+    def parse(self, words: Sequence[str], defaults: dict[str, Any] | None = None) -> Namespace:
         """Return the values of all options.
+
+        Args:
+            words: of the command line.
+            defaults: what a file of options would say, for where neither the words nor a file do.
 
         Raises:
             MetapriorError: for an option that does not exist or a value of the wrong type.
         """
         words = [_underscored(word) for word in words]
-        config = self._read_config(words)
+        config = (defaults or {}) | self._read_config(words)
         for choice in self.choices.values():
             self._choose(choice, words, config)
         asked_for_help = "-h" in words or "--help" in words

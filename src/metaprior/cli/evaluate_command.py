@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from metaprior.checkpoint import load, read_card
 from metaprior.cli.arguments import Parser
@@ -11,7 +13,7 @@ from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError
 from metaprior.evaluate import evaluate
 from metaprior.files import write_text
-from metaprior.registry import build, sources
+from metaprior.registry import sources
 
 __all__ = ["run"]
 
@@ -28,21 +30,20 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--test_steps", type=int | None, default=None, help="inner steps of a gradient-based prior")
     options.add_argument("--out", type=str | None, default=None, help="a JSON file for the result")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
-    parsed = parser.parse(words)
+    parsed = parser.parse(words, _own_tasks(words))
     prior = to_device(load(parsed.run), parsed.device)
     for name in ("transductive", "test_steps"):
         if parsed[name] is not None:
             if not hasattr(prior, name) or (name == "transductive" and name not in vars(prior)):
                 raise MetapriorError(f"--{name}: {type(prior).__name__} has no such setting")
             setattr(prior, name, parsed[name])
-    card = read_card(parsed.run)
     source = parser.build(parsed, "tasks")
     if source is None:
-        if "source" not in card.get("tasks", {}):
-            raise MetapriorError(f"--tasks: {parsed.run} does not say its tasks; expected one of {', '.join(sources)}")
-        source = build(card["tasks"])
+        raise MetapriorError(f"--tasks: {parsed.run} does not say its tasks; expected one of {', '.join(sources)}")
     result = evaluate(prior, source, parsed.episodes, parsed.seed, parsed.split)
     row = result.row()
+    of = ", ".join(f"{key} {value}" for key, value in parser.given(parsed, "tasks").items() if value is not None)
+    row = {"source": f"{parser.names['tasks']}: {of}"} | row
     table(
         ("", ""),
         [
@@ -54,3 +55,13 @@ def run(words: Sequence[str]) -> None:
     console.print(f"[bold]{result}[/bold]  (95 % interval over {len(result.scores)} tasks)")
     if parsed.out is not None:
         write_text(Path(parsed.out), json.dumps({"run": parsed.run, "seed": parsed.seed, **row}, indent=2) + "\n")
+
+
+def _own_tasks(words: Sequence[str]) -> dict[str, Any]:
+    """Return the tasks that a run was acquired on as options, so that `--tasks.ways 5` changes one of them."""
+    for word in words:
+        if word.startswith("zoo:") or Path(word).exists():
+            with suppress(MetapriorError):  # which of the words is the run shows when they are parsed
+                tasks = read_card(word).get("tasks", {})
+                return {"tasks": {"name": tasks["source"], **tasks["arguments"]}} if "source" in tasks else {}
+    return {}
