@@ -10,6 +10,7 @@ from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Scratch
 from metaprior.evaluate import Evaluation, evaluate
 from metaprior.gradient import MAML, MetaSGD, Reptile
+from metaprior.hyper import Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
 from metaprior.metric import ProtoNet, Ridge
 from metaprior.prior import Prior
@@ -24,6 +25,8 @@ __all__ = [
     "Evaluation",
     "FineTune",
     "Frozen",
+    "Hypernet",
+    "Hypernetwork",
     "MetaSGD",
     "Predictions",
     "Prior",

@@ -26,7 +26,7 @@ class FastWeights(NamedTuple):
     """The belief of a gradient-based prior.
 
     Args:
-        weights: every parameter of the network, each `(T, *shape)`.
+        weights: the parameters that a task may change, each `(T, *shape)`.
         statistics: mean and variance `(T, F)` that each batch norm saw in the support; empty before any example.
     """
 
@@ -118,7 +118,8 @@ class MAML(Prior):
 
     def start(self, tasks: int, about: Tree = None) -> FastWeights:
         """Return the initial weights for each of T tasks."""
-        return FastWeights({name: p.expand(tasks, *p.shape) for name, p in self.net.named_parameters()}, ())
+        own = dict(self.net.named_parameters())
+        return FastWeights({name: own[name].expand(tasks, *own[name].shape) for name in self._adapted_names()}, ())
 
     def observe(self, state: FastWeights, examples: Examples) -> FastWeights:
         """Take gradient steps on the support set of each task.
@@ -181,9 +182,7 @@ class MAML(Prior):
         with torch.enable_grad():
             # Without second derivatives the gradient is taken at copies, and reaches the outer loss as a constant.
             here = {
-                name: weight
-                if differentiable and weight.requires_grad
-                else weight.detach().requires_grad_(name in sizes)
+                name: weight if differentiable and weight.requires_grad else weight.detach().requires_grad_()
                 for name, weight in weights.items()
             }
             prediction, _ = apply_per_task(self.net, here, examples.x, mask=examples.mask)

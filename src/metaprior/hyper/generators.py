@@ -1,0 +1,229 @@
+"""Generators: from a code to the parameters of another network.
+
+Each gives the parameters, at the beginning, the spread that they have in the plain network, so that what passes through
+the generated one neither fades nor grows (Chang et al. 2020, "Principled weight initialization for hypernetworks").
+
+Axis letters: E code, H hidden units or templates, W generated weights in all, K chunks, S chunk size.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["GENERATORS", "Chunked", "Generator", "LowRank", "Multiplicative", "Templates"]
+
+_TANH = 0.3943
+"""The mean square of the hyperbolic tangent of a standard normal value."""
+_SMALL = 0.01
+"""The spread that is generated for parameters that begin constant, as biases do."""
+
+
+class Generator(nn.Module):
+    """Generates the parameters of a network from a code.
+
+    Args:
+        initial: the parameters of the plain network, by name.
+        code: E, the size of the code; a generator whose code is made of mixtures chooses its own.
+        hidden: H, hidden units, or templates that a row is mixed of.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, initial: Mapping[str, Tensor], code: int, hidden: int, seed: int):
+        super().__init__()
+        self.code = code
+        self.hidden = hidden
+        self.shapes = {name: value.shape for name, value in initial.items()}
+        self._random = torch.Generator().manual_seed(seed)
+        self._prepare({name: _stored(value.detach()) for name, value in initial.items()})
+        del self._random
+
+    @abstractmethod
+    def _prepare(self, initial: dict[str, Tensor]) -> None:
+        """Add the generator's own parameters."""
+
+    @abstractmethod
+    def forward(self, code: Tensor) -> dict[str, Tensor]:
+        """Return the parameters, by name, for the code `(E,)`."""
+
+    def initial_code(self, seed: int) -> Tensor:
+        """Return the code `(E,)` that the plain network's spread belongs to."""
+        return torch.randn(self.code, generator=torch.Generator().manual_seed(seed))
+
+    def _normal(self, *shape: int, spread: float | Tensor) -> nn.Parameter:
+        return nn.Parameter(torch.randn(shape, generator=self._random) * spread)
+
+    def _trunk(self, inputs: int) -> nn.Linear:
+        trunk = nn.utils.skip_init(nn.Linear, inputs, self.hidden)
+        trunk.weight = self._normal(self.hidden, inputs, spread=1 / math.sqrt(inputs))
+        trunk.bias = nn.Parameter(torch.zeros(self.hidden))
+        return trunk
+
+    def _split(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = flat.split([shape.numel() for shape in self.shapes.values()])
+        return {name: _shaped(part, shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)}
+
+
+class LowRank(Generator):
+    """Acquired weights, and a correction of rank H that the code chooses: `B + U tanh(A e + c)`.
+
+    Half of the initial variance comes from each. The default: the code has a say in every weight, and one product
+    generates all of them.
+
+    Example:
+        >>> generator = LowRank({"weight": torch.ones(3, 2)}, code=4, hidden=8, seed=0)
+        >>> generator(torch.zeros(4))["weight"].shape
+        torch.Size([3, 2])
+    """
+
+    def _prepare(self, initial: dict[str, Tensor]) -> None:
+        spreads = torch.cat([_spread(value, constant=0.0).expand(value.numel()) for value in initial.values()])
+        varies = spreads > 0
+        base = torch.cat([value.flatten() for value in initial.values()])
+        self.base = nn.Parameter(torch.where(varies, base * math.sqrt(0.5), base))
+        self.trunk = self._trunk(self.code)
+        spreads = spreads[:, None] * math.sqrt(0.5 / _TANH / self.hidden)
+        self.heads = self._normal(len(base), self.hidden, spread=spreads)
+
+    def forward(self, code: Tensor) -> dict[str, Tensor]:
+        """Return the parameters, by name, for the code `(E,)`."""
+        return self._split(self.base + self.heads @ self.trunk(code).tanh())
+
+
+class Multiplicative(Generator):
+    """Acquired weights, each multiplied by a generated gate, and columns brought to an acquired length.
+
+    `g * colnorm(B * (1 + U tanh(A e + c)))`; a parameter of one axis is added to, as in `LowRank`.
+
+    Source: the form of HyperFields (Babu et al. 2024, arXiv 2310.17075). Differs: the lengths `g` are acquired, so that
+    the spread of the plain network can be kept.
+
+    Example:
+        >>> generator = Multiplicative({"weight": torch.ones(3, 2)}, code=4, hidden=8, seed=0)
+        >>> generator(torch.zeros(4))["weight"].norm(dim=0)
+        tensor([1.7321, 1.7321], grad_fn=...)
+    """
+
+    def _prepare(self, initial: dict[str, Tensor]) -> None:
+        flat = torch.cat([value.flatten() for value in initial.values()])
+        self.base = nn.Parameter(flat.clone())
+        self.trunk = self._trunk(self.code)
+        gated = torch.cat([torch.full((v.numel(),), float(v.ndim > 1)) for v in initial.values()])
+        spreads = (gated * 0.5)[:, None] / math.sqrt(_TANH * self.hidden)
+        self.heads = self._normal(len(flat), self.hidden, spread=spreads)
+        self.lengths = nn.ParameterList(value.flatten(1).norm(dim=0) for value in initial.values() if value.ndim > 1)
+
+    def forward(self, code: Tensor) -> dict[str, Tensor]:
+        """Return the parameters, by name, for the code `(E,)`."""
+        gate = self.heads @ self.trunk(code).tanh()
+        sizes = [shape.numel() for shape in self.shapes.values()]
+        lengths = iter(self.lengths)
+        parts = []
+        for base, part, shape in zip(self.base.split(sizes), gate.split(sizes), self.shapes.values(), strict=True):
+            if len(shape) < 2:
+                parts.append(base + part)
+            else:
+                columns = (base * (1 + part)).view(shape[0], -1)
+                parts.append((columns / (columns.norm(dim=0) + 1e-12) * next(lengths)).flatten())
+        return self._split(torch.cat(parts))
+
+
+class Templates(Generator):
+    """Every row of a parameter is a mixture of H templates; the mixtures are the code.
+
+    Parameters of one axis are part of the code themselves.
+
+    Source: Zhao et al. 2020, "Meta-learning via hypernetworks": soft row sharing.
+
+    Example:
+        >>> generator = Templates({"weight": torch.rand(3, 2), "bias": torch.zeros(3)}, code=4, hidden=8, seed=0)
+        >>> generator.code
+        27
+    """
+
+    def _prepare(self, initial: dict[str, Tensor]) -> None:
+        self.offset = {name: value.flatten().clone() for name, value in initial.items() if value.ndim < 2}
+        self._mixed = {name: value.ndim > 1 for name, value in initial.items()}
+        self._sizes = [value.shape[0] * self.hidden if value.ndim > 1 else value.numel() for value in initial.values()]
+        self.code = sum(self._sizes)
+        self.templates = nn.ParameterList(
+            self._normal(self.hidden, value[0].numel(), spread=_spread(value))
+            for value in initial.values()
+            if value.ndim > 1
+        )
+
+    def initial_code(self, seed: int) -> Tensor:
+        """Return mixtures `(E,)` of which each keeps the spread of the templates."""
+        mixtures = super().initial_code(seed) / math.sqrt(self.hidden)
+        parts = zip(self._mixed.items(), mixtures.split(self._sizes), strict=True)
+        return torch.cat([part if mixed else self.offset[name] for (name, mixed), part in parts])
+
+    def forward(self, code: Tensor) -> dict[str, Tensor]:
+        """Return the parameters, by name, for the code `(E,)`."""
+        templates = iter(self.templates)
+        parts = zip(self._mixed.values(), code.split(self._sizes), strict=True)
+        rows = [(part.view(-1, self.hidden) @ next(templates)).flatten() if mixed else part for mixed, part in parts]
+        return self._split(torch.cat(rows))
+
+
+class Chunked(Generator):
+    """One small network writes all weights, a chunk at a time, told by an embedding which chunk it is.
+
+    The fewest parameters of all: `H S + K E` for `W = K S` weights.
+
+    Source: von Oswald et al. 2020 (arXiv 1906.00695), section 2.2.
+
+    Example:
+        >>> generator = Chunked({"weight": torch.rand(100, 100)}, code=4, hidden=8, seed=0)
+        >>> sum(parameter.numel() for parameter in generator.parameters())
+        2704
+    """
+
+    spreads: Tensor
+    offsets: Tensor
+
+    def _prepare(self, initial: dict[str, Tensor]) -> None:
+        weights = sum(value.numel() for value in initial.values())
+        size = max(64, math.ceil(weights / 32))
+        self.trunk = self._trunk(2 * self.code)
+        self.heads = self._normal(size, self.hidden, spread=1 / math.sqrt(_TANH * self.hidden))
+        self.embeddings = self._normal(math.ceil(weights / size), self.code, spread=1.0)
+        # Parameters that begin constant, as those of a normalisation do, are generated around that constant.
+        constant = [value.flatten() * (_spread(value, constant=0.0) == 0) for value in initial.values()]
+        self.register_buffer("spreads", torch.cat([_spread(value).expand(value.numel()) for value in initial.values()]))
+        self.register_buffer("offsets", torch.cat(constant))
+
+    def forward(self, code: Tensor) -> dict[str, Tensor]:
+        """Return the parameters, by name, for the code `(E,)`."""
+        told = torch.cat([code.expand(len(self.embeddings), -1), self.embeddings], dim=1)
+        flat = (self.trunk(told).tanh() @ self.heads.T).flatten()[: len(self.spreads)]
+        return self._split(self.offsets + self.spreads * flat)
+
+
+GENERATORS: dict[str, type[Generator]] = {
+    "low_rank": LowRank,
+    "multiplicative": Multiplicative,
+    "templates": Templates,
+    "chunked": Chunked,
+}
+"""Every generator by name."""
+
+
+def _spread(value: Tensor, constant: float = _SMALL) -> Tensor:
+    """Return the standard deviation of a parameter; `constant` for one whose values are all equal."""
+    spread = value.std(correction=0)
+    return torch.where((value == value.flatten()[0]).all(), constant, spread)
+
+
+def _stored(value: Tensor) -> Tensor:
+    """Order a kernel as convolutions want it in memory, so that it needs no copy when it is generated."""
+    return value.permute(0, 2, 3, 1).contiguous() if value.ndim == 4 else value.contiguous()
+
+
+def _shaped(part: Tensor, shape: torch.Size) -> Tensor:
+    if len(shape) != 4:
+        return part.view(shape)
+    rows, channels, height, width = shape
+    return part.view(rows, height, width, channels).permute(0, 3, 1, 2)

@@ -1,0 +1,84 @@
+"""Hypernetworks trained with MAML: tasks differ by a code, from which the weights of a network are generated.
+
+Axis letters: T tasks, N support, Q query.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from metaprior.errors import UnknownNameError
+from metaprior.gradient.maml import MAML
+from metaprior.hyper.hypernetwork import GeneratorName, Hypernetwork
+from metaprior.registry import priors
+
+__all__ = ["Hypernet"]
+
+_ADAPTED = {"code": r"^code$", "heads": r"^(code$|writer\.heads|writer\.templates)", "all": ".*"}
+
+
+@priors.register("hypernet")
+class Hypernet(MAML):
+    """MAML of a hypernetwork; a task changes the code alone, unless told otherwise.
+
+    Args:
+        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`: the network that is generated, or a `Hypernetwork`,
+            of which the next four arguments are then the matter.
+        generator: "low_rank", "multiplicative", "templates" or "chunked".
+        code_size: how many numbers the code has; "templates" chooses its own.
+        hidden: the generator's hidden units, or templates.
+        generated: a regular expression; parameters with a matching name are generated.
+        adapts: what a task changes: the "code"; the code and the "heads" that turn hidden units into weights; or "all".
+        inner_steps: gradient steps on the support set.
+        step_size: of the inner steps on the code, a tenth of it for whatever else is adapted; None as for `MAML`.
+        first_order: leave second derivatives out of the outer gradient.
+        transductive: let batch norms normalise queries by the queries' own statistics.
+        test_steps: inner steps in evaluation mode; None for `inner_steps`.
+        chunk: how many tasks are computed at once, as for `MAML`.
+        save_memory: keep the adapted weights alone after each inner step, as for `MAML`.
+
+    Source: Babu 2025 (arXiv 2507.10446), the thesis, of which the summary alone is public: the generators are ours.
+    Tasks that differ by a code of few numbers can neither overfit nor run away as those can that change every weight.
+
+    Example:
+        >>> import torch
+        >>> from metaprior.nets import MLP
+        >>> from metaprior.tasks import Examples
+        >>> prior = Hypernet(MLP(inputs=1, outputs=1), inner_steps=2)
+        >>> state = prior.observe(prior.start(4), Examples(torch.zeros(4, 10, 1), torch.ones(4, 10, 1)))
+        >>> {name: weight.shape for name, weight in state.weights.items()}
+        {'code': torch.Size([4, 16])}
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        generator: GeneratorName = "low_rank",
+        code_size: int = 16,
+        hidden: int = 32,
+        generated: str = ".*",
+        adapts: Literal["code", "heads", "all"] = "code",
+        inner_steps: int = 1,
+        step_size: float | None = None,
+        first_order: bool = False,
+        transductive: bool = False,
+        test_steps: int | None = None,
+        chunk: int | Literal["auto"] = "auto",
+        save_memory: bool = False,
+    ):
+        if adapts not in _ADAPTED:
+            raise UnknownNameError("choice for adapts", adapts, _ADAPTED)
+        if not isinstance(net, Hypernetwork):
+            net = Hypernetwork(net, generator, code_size, hidden, generated, seed=getattr(net, "seed", 0))
+        super().__init__(
+            net, inner_steps, step_size, first_order, _ADAPTED[adapts], transductive, test_steps, chunk, save_memory
+        )
+        self.generator = generator
+        self.code_size = code_size
+        self.hidden = hidden
+        self.generated = generated
+        self.adapts = adapts
+
+    def step_sizes(self, step: int) -> dict[str, Tensor | float]:
+        """Return the step size of each adapted parameter at an inner step."""
+        return {name: self._first_size * (1 if name == "code" else 0.1) for name in self._adapted_names()}
