@@ -178,7 +178,7 @@ class Chunked(Generator):
     Example:
         >>> generator = Chunked({"weight": torch.rand(100, 100)}, code=4, hidden=8, seed=0)
         >>> sum(parameter.numel() for parameter in generator.parameters())
-        2704
+        1204
     """
 
     spreads: Tensor
@@ -186,7 +186,8 @@ class Chunked(Generator):
 
     def _prepare(self, initial: dict[str, Tensor]) -> None:
         weights = sum(value.numel() for value in initial.values())
-        size = max(64, math.ceil(weights / 32))
+        # The size at which heads and embeddings together take the fewest parameters.
+        size = math.ceil(math.sqrt(weights * self.code / self.hidden))
         self.trunk = self._trunk(2 * self.code)
         self.heads = self._normal(size, self.hidden, spread=1 / math.sqrt(_TANH * self.hidden))
         self.embeddings = self._normal(math.ceil(weights / size), self.code, spread=1.0)

@@ -1,0 +1,78 @@
+"""Hypernetworks acquired with MAML: what a task changes, right derivatives, and better priors for sinusoids."""
+
+import pytest
+import torch
+
+from metaprior import MAML, Hypernet, Hypernetwork
+from metaprior.errors import UnknownNameError
+from metaprior.hyper.generators import GENERATORS
+from metaprior.nets import MLP, Conv4
+from metaprior.tasks import Sinusoid
+from metaprior.testing import ToyTasks, conformance_checks
+
+EVERY = pytest.mark.parametrize("generator", list(GENERATORS))
+IMAGES = ToyTasks("classification", (1, 16, 16), outputs=2, pool=4)
+CHECKS = dict(conformance_checks())
+
+
+def episode(tasks=3):
+    return Sinusoid(shots=5, queries=5).sample(tasks, torch.Generator().manual_seed(0))
+
+
+@EVERY
+@pytest.mark.parametrize("check", list(CHECKS))
+def test_contract_with_every_generator(generator, check):
+    if check == "memory":
+        pytest.skip("what is kept does not depend on the generator, and 200 episodes take long")
+    source = ToyTasks("regression", (4,), outputs=2, shots=5, queries=4)
+    CHECKS[check](lambda spec: Hypernet(MLP(4, 2, hidden=(5,)), generator, code_size=3, hidden=4), source)
+
+
+@EVERY
+@pytest.mark.parametrize("adapts", ["code", "heads", "all"])
+def test_meta_gradients_by_finite_differences(generator, adapts):
+    def build(spec):
+        net = Conv4(1, 16, 2, width=2)
+        return Hypernet(net, generator, code_size=3, hidden=2, adapts=adapts, inner_steps=2)
+
+    CHECKS["gradient"](build, IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("adapts", "expected"),
+    [
+        ("code", {"code"}),
+        ("heads", {"code", "writer.heads"}),
+        ("all", {"code", "writer.heads", "writer.base", "writer.trunk.weight", "writer.trunk.bias"}),
+    ],
+)
+def test_a_task_changes_what_it_is_told_to(adapts, expected):
+    prior, tasks = Hypernet(MLP(1, 1), adapts=adapts), episode()
+    start = prior.start(3)
+    state = prior.observe(start, tasks.support)
+    assert set(state.weights) == expected
+    assert all(not torch.equal(state.weights[name], start.weights[name]) for name in expected)
+
+
+def test_a_step_on_the_code_is_ten_times_that_on_the_rest():
+    prior = Hypernet(MLP(1, 1), adapts="heads", step_size=0.5)
+    assert prior.step_sizes(0) == {"code": 0.5, "writer.heads": pytest.approx(0.05)}
+
+
+def test_the_belief_about_a_task_is_its_code():
+    prior, tasks = Hypernet(MLP(1, 1), inner_steps=3), episode()
+    state = prior.observe(prior.start(3), tasks.support)
+    weights = prior.net.weights(state.weights["code"][1])
+    plain = torch.func.functional_call(MLP(1, 1), weights, (tasks.query.x[1],))
+    torch.testing.assert_close(prior.predict(state, tasks.query.x)[1], plain)
+
+
+def test_maml_of_a_hypernetwork_is_the_same_prior():
+    tasks = episode()
+    maml = MAML(Hypernetwork(MLP(1, 1)), adapted="^code$", inner_steps=2, step_size=0.01)
+    assert torch.equal(maml.loss(tasks), Hypernet(MLP(1, 1), inner_steps=2, step_size=0.01).loss(tasks))
+
+
+def test_an_unknown_choice_of_what_adapts_is_refused():
+    with pytest.raises(UnknownNameError, match="did you mean 'code'"):
+        Hypernet(MLP(1, 1), adapts="cod")
