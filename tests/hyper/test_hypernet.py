@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from metaprior import MAML, Hypernet, Hypernetwork
+from metaprior import MAML, Hypernet, Hypernetwork, acquire, evaluate
 from metaprior.errors import UnknownNameError
 from metaprior.hyper.generators import GENERATORS
 from metaprior.nets import MLP, Conv4
@@ -76,3 +76,41 @@ def test_maml_of_a_hypernetwork_is_the_same_prior():
 def test_an_unknown_choice_of_what_adapts_is_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'code'"):
         Hypernet(MLP(1, 1), adapts="cod")
+
+
+@pytest.fixture(scope="module", params=[None, 30], ids=["many tasks", "30 tasks"])
+def errors(request):
+    """Mean squared errors on sinusoids after a like time of acquisition, by prior, amplitude and inner steps."""
+    source = Sinusoid(queries=20, train_tasks=request.param)
+    ranges = {"like": Sinusoid(queries=50), "larger": Sinusoid(queries=50, amplitude=(5.0, 8.0))}
+    found = {}
+    for name, prior, steps in (
+        ("generated", Hypernet(MLP(1, 1), step_size=0.01), 500),
+        ("plain", MAML(MLP(1, 1), step_size=0.01), 900),
+        ("wide", MAML(MLP(1, 1, hidden=(240, 240)), step_size=0.01), 200),
+    ):
+        acquire(prior, source, steps=steps, tasks_per_step=25, learning_rate=1e-3, validations=0)
+        for prior.test_steps in (1, 10):
+            for amplitudes, test in ranges.items():
+                found[name, amplitudes, prior.test_steps] = evaluate(prior, test, episodes=200).mean
+    return found
+
+
+@pytest.mark.parametrize("plain", ["plain", "wide"])
+def test_a_generated_network_is_the_better_prior(errors, plain):
+    """The claim, in small: better than the same network, and than one of as many parameters."""
+    assert errors["generated", "like", 1] < 0.5 * errors[plain, "like", 1]
+
+
+@pytest.mark.parametrize("plain", ["plain", "wide"])
+def test_it_is_better_still_out_of_distribution(errors, plain):
+    gap = {
+        amplitudes: errors[plain, amplitudes, 1] - errors["generated", amplitudes, 1]
+        for amplitudes in ("like", "larger")
+    }
+    assert gap["larger"] > 2 * gap["like"]
+
+
+@pytest.mark.parametrize("amplitudes", ["like", "larger"])
+def test_more_steps_than_it_was_acquired_with_help_it(errors, amplitudes):
+    assert errors["generated", amplitudes, 10] < 0.8 * errors["generated", amplitudes, 1]
