@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from metaprior.nets import MLP, Conv4, default_net
+from metaprior.errors import MetapriorError
+from metaprior.nets import MLP, Conv4, default_net, net_for
 from metaprior.tasks import TaskSpec
 
 
@@ -20,3 +21,8 @@ def test_it_fits_the_tasks(shape, kind, outputs):
 def test_the_seed_decides_the_weights():
     spec = TaskSpec("regression", (2,), 1)
     assert not torch.equal(default_net(spec, 1, seed=0).head.weight, default_net(spec, 1, seed=1).head.weight)
+
+
+def test_a_network_made_of_another_is_refused_by_name_alone():
+    with pytest.raises(MetapriorError, match="net: 'hypernetwork' is made of another network; name that one"):
+        net_for("hypernetwork", TaskSpec("regression", (1,), 1), headless=False)

@@ -9,7 +9,7 @@ __all__ = ["NET", "PRIOR", "TASKS", "to_device"]
 
 PRIOR = Choice("prior", priors, skip=("net", "outputs", "pool"))
 TASKS = Choice("tasks", sources, shorthand={"images": "folder", "table": "file"})
-NET = Choice("net", nets, skip=("channels", "size", "inputs", "outputs", "seed"))
+NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "outputs", "seed"))
 
 
 def to_device(prior: Prior, device: str) -> Prior:

@@ -8,10 +8,11 @@ Axis letters: E code, H hidden units or templates, W generated weights in all, K
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["GENERATORS", "Chunked", "Generator", "LowRank", "Multiplicative", "Templates"]
 
@@ -61,8 +62,12 @@ class Generator(nn.Module):
         trunk.bias = nn.Parameter(torch.zeros(self.hidden))
         return trunk
 
-    def _split(self, flat: Tensor) -> dict[str, Tensor]:
-        parts = flat.split([shape.numel() for shape in self.shapes.values()])
+    @property
+    def _sizes(self) -> list[int]:
+        return [shape.numel() for shape in self.shapes.values()]
+
+    def _named(self, parts: Iterable[Tensor]) -> dict[str, Tensor]:
+        """Give the values of each parameter its name and shape."""
         return {name: _shaped(part, shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)}
 
 
@@ -89,7 +94,10 @@ class LowRank(Generator):
 
     def forward(self, code: Tensor) -> dict[str, Tensor]:
         """Return the parameters, by name, for the code `(E,)`."""
-        return self._split(self.base + self.heads @ self.trunk(code).tanh())
+        hidden = self.trunk(code).tanh()
+        # A product for each parameter, since a part of a common one is slow to compute with under `vmap`.
+        parts = zip(self.base.split(self._sizes), self.heads.split(self._sizes), strict=True)
+        return self._named([functional.linear(hidden, heads, base) for base, heads in parts])
 
 
 class Multiplicative(Generator):
@@ -117,17 +125,17 @@ class Multiplicative(Generator):
 
     def forward(self, code: Tensor) -> dict[str, Tensor]:
         """Return the parameters, by name, for the code `(E,)`."""
-        gate = self.heads @ self.trunk(code).tanh()
-        sizes = [shape.numel() for shape in self.shapes.values()]
+        hidden = self.trunk(code).tanh()
         lengths = iter(self.lengths)
         parts = []
-        for base, part, shape in zip(self.base.split(sizes), gate.split(sizes), self.shapes.values(), strict=True):
+        wholes = (self.base.split(self._sizes), self.heads.split(self._sizes), self.shapes.values())
+        for base, heads, shape in zip(*wholes, strict=True):
             if len(shape) < 2:
-                parts.append(base + part)
+                parts.append(functional.linear(hidden, heads, base))
             else:
-                columns = (base * (1 + part)).view(shape[0], -1)
+                columns = (base * (1 + functional.linear(hidden, heads))).view(shape[0], -1)
                 parts.append((columns / (columns.norm(dim=0) + 1e-12) * next(lengths)).flatten())
-        return self._split(torch.cat(parts))
+        return self._named(parts)
 
 
 class Templates(Generator):
@@ -146,8 +154,10 @@ class Templates(Generator):
     def _prepare(self, initial: dict[str, Tensor]) -> None:
         self.offset = {name: value.flatten().clone() for name, value in initial.items() if value.ndim < 2}
         self._mixed = {name: value.ndim > 1 for name, value in initial.items()}
-        self._sizes = [value.shape[0] * self.hidden if value.ndim > 1 else value.numel() for value in initial.values()]
-        self.code = sum(self._sizes)
+        self._of_code = [
+            value.shape[0] * self.hidden if value.ndim > 1 else value.numel() for value in initial.values()
+        ]
+        self.code = sum(self._of_code)
         self.templates = nn.ParameterList(
             self._normal(self.hidden, value[0].numel(), spread=_spread(value))
             for value in initial.values()
@@ -157,15 +167,15 @@ class Templates(Generator):
     def initial_code(self, seed: int) -> Tensor:
         """Return mixtures `(E,)` of which each keeps the spread of the templates."""
         mixtures = super().initial_code(seed) / math.sqrt(self.hidden)
-        parts = zip(self._mixed.items(), mixtures.split(self._sizes), strict=True)
+        parts = zip(self._mixed.items(), mixtures.split(self._of_code), strict=True)
         return torch.cat([part if mixed else self.offset[name] for (name, mixed), part in parts])
 
     def forward(self, code: Tensor) -> dict[str, Tensor]:
         """Return the parameters, by name, for the code `(E,)`."""
         templates = iter(self.templates)
-        parts = zip(self._mixed.values(), code.split(self._sizes), strict=True)
+        parts = zip(self._mixed.values(), code.split(self._of_code), strict=True)
         rows = [(part.view(-1, self.hidden) @ next(templates)).flatten() if mixed else part for mixed, part in parts]
-        return self._split(torch.cat(rows))
+        return self._named(rows)
 
 
 class Chunked(Generator):
@@ -200,7 +210,7 @@ class Chunked(Generator):
         """Return the parameters, by name, for the code `(E,)`."""
         told = torch.cat([code.expand(len(self.embeddings), -1), self.embeddings], dim=1)
         flat = (self.trunk(told).tanh() @ self.heads.T).flatten()[: len(self.spreads)]
-        return self._split(self.offsets + self.spreads * flat)
+        return self._named((self.offsets + self.spreads * flat).split(self._sizes))
 
 
 GENERATORS: dict[str, type[Generator]] = {

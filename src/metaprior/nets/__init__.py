@@ -67,7 +67,7 @@ def net_for(name: str, spec: TaskSpec, headless: bool, seed: int = 0, **argument
         arguments: further constructor arguments.
 
     Raises:
-        MetapriorError: if the network takes images and the tasks have none.
+        MetapriorError: if the network takes images and the tasks have none, or is made of another network.
 
     Example:
         >>> net_for("conv4", TaskSpec("classification", (1, 28, 28), 5), headless=True, width=8).features
@@ -75,6 +75,8 @@ def net_for(name: str, spec: TaskSpec, headless: bool, seed: int = 0, **argument
     """
     cls = nets[name]
     wanted = inspect.signature(cls).parameters
+    if "net" in wanted:
+        raise MetapriorError(f"net: '{name}' is made of another network; name that one, and the prior 'hypernet'")
     if "channels" in wanted and not spec.is_image:
         raise MetapriorError(f"net: '{name}' takes images; the inputs of these tasks have the shape {spec.x_shape}")
     fitting = {"inputs": math.prod(spec.x_shape), "outputs": None if headless else spec.outputs, "seed": seed}

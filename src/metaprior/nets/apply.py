@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from metaprior.allocator import keep_some_memory
 from metaprior.nets.layout import channels_last
 from metaprior.nets.norm import Statistics, task_statistics
 from metaprior.tree import Tree, map_tensors, tensors
@@ -130,5 +131,6 @@ def apply_per_task(
         alone = {name: weight.squeeze(0) for name, weight in weights.items()}
         output, seen = run(alone, *map_tensors(lambda leaf: leaf.squeeze(0), arguments[1:]))
         return output[None], tuple((mean[None], variance[None]) for mean, variance in seen)
+    keep_some_memory()
     present = tuple(None if part is None else 0 for part in arguments)
     return vmap(run, in_dims=present, randomness="different")(*arguments)
