@@ -64,8 +64,8 @@ def test_what_passes_through_neither_fades_nor_grows(generator):
 
 
 @EVERY
-def test_constant_parameters_begin_around_their_constant(generator):
-    norm = nn.GroupNorm(2, 8)
+@pytest.mark.parametrize("norm", [nn.GroupNorm(2, 8), nn.LayerNorm((3, 4, 5))], ids=str)
+def test_constant_parameters_begin_around_their_constant(generator, norm):
     parameters = written(GENERATORS[generator](dict(norm.named_parameters()), 4, 8, 0))
     assert (parameters["weight"] - 1).abs().max() < 0.1
     assert parameters["bias"].abs().max() < 0.1

@@ -9,6 +9,7 @@ Axis letters: E code, H hidden units or templates, W generated weights in all, K
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from itertools import compress
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,8 @@ class Generator(nn.Module):
         self.code = code
         self.hidden = hidden
         self.shapes = {name: value.shape for name, value in initial.items()}
+        # Vectors, and what begins constant, have no rows to mix and no columns whose lengths to keep.
+        self._matrices = [value.ndim > 1 and bool(_spread(value, constant=0.0) > 0) for value in initial.values()]
         self._random = torch.Generator().manual_seed(seed)
         self._prepare({name: _stored(value.detach()) for name, value in initial.items()})
         del self._random
@@ -74,8 +77,7 @@ class Generator(nn.Module):
 class LowRank(Generator):
     """Acquired weights, and a correction of rank H that the code chooses: `B + U tanh(A e + c)`.
 
-    Half of the initial variance comes from each. The default: the code has a say in every weight, and one product
-    generates all of them.
+    Half of the initial variance comes from each. The default: the code has a say in every weight.
 
     Example:
         >>> generator = LowRank({"weight": torch.ones(3, 2)}, code=4, hidden=8, seed=0)
@@ -103,7 +105,7 @@ class LowRank(Generator):
 class Multiplicative(Generator):
     """Acquired weights, each multiplied by a generated gate, and columns brought to an acquired length.
 
-    `g * colnorm(B * (1 + U tanh(A e + c)))`; a parameter of one axis is added to, as in `LowRank`.
+    `g * colnorm(B * (1 + U tanh(A e + c)))`; vectors, and what begins constant, are added to, as in `LowRank`.
 
     Source: the form of HyperFields (Babu et al. 2024, arXiv 2310.17075). Differs: the lengths `g` are acquired, so that
     the spread of the plain network can be kept.
@@ -118,19 +120,19 @@ class Multiplicative(Generator):
         flat = torch.cat([value.flatten() for value in initial.values()])
         self.base = nn.Parameter(flat.clone())
         self.trunk = self._trunk(self.code)
-        gated = torch.cat([torch.full((v.numel(),), float(v.ndim > 1)) for v in initial.values()])
-        spreads = (gated * 0.5)[:, None] / math.sqrt(_TANH * self.hidden)
-        self.heads = self._normal(len(flat), self.hidden, spread=spreads)
-        self.lengths = nn.ParameterList(value.flatten(1).norm(dim=0) for value in initial.values() if value.ndim > 1)
+        gated = torch.tensor(self._matrices).repeat_interleave(torch.tensor(self._sizes))
+        self.heads = self._normal(len(flat), self.hidden, spread=0.5 * gated[:, None] / math.sqrt(_TANH * self.hidden))
+        matrices = compress(initial.values(), self._matrices)
+        self.lengths = nn.ParameterList(value.flatten(1).norm(dim=0) for value in matrices)
 
     def forward(self, code: Tensor) -> dict[str, Tensor]:
         """Return the parameters, by name, for the code `(E,)`."""
         hidden = self.trunk(code).tanh()
         lengths = iter(self.lengths)
         parts = []
-        wholes = (self.base.split(self._sizes), self.heads.split(self._sizes), self.shapes.values())
-        for base, heads, shape in zip(*wholes, strict=True):
-            if len(shape) < 2:
+        wholes = (self.base.split(self._sizes), self.heads.split(self._sizes), self.shapes.values(), self._matrices)
+        for base, heads, shape, matrix in zip(*wholes, strict=True):
+            if not matrix:
                 parts.append(functional.linear(hidden, heads, base))
             else:
                 columns = (base * (1 + functional.linear(hidden, heads))).view(shape[0], -1)
@@ -141,7 +143,7 @@ class Multiplicative(Generator):
 class Templates(Generator):
     """Every row of a parameter is a mixture of H templates; the mixtures are the code.
 
-    Parameters of one axis are part of the code themselves.
+    Vectors, and what begins constant, are part of the code themselves.
 
     Source: Zhao et al. 2020, "Meta-learning via hypernetworks": soft row sharing.
 
@@ -152,29 +154,28 @@ class Templates(Generator):
     """
 
     def _prepare(self, initial: dict[str, Tensor]) -> None:
-        self.offset = {name: value.flatten().clone() for name, value in initial.items() if value.ndim < 2}
-        self._mixed = {name: value.ndim > 1 for name, value in initial.items()}
+        self._initial = list(initial.values())
         self._of_code = [
-            value.shape[0] * self.hidden if value.ndim > 1 else value.numel() for value in initial.values()
+            value.shape[0] * self.hidden if matrix else value.numel()
+            for value, matrix in zip(self._initial, self._matrices, strict=True)
         ]
         self.code = sum(self._of_code)
         self.templates = nn.ParameterList(
             self._normal(self.hidden, value[0].numel(), spread=_spread(value))
-            for value in initial.values()
-            if value.ndim > 1
+            for value in compress(self._initial, self._matrices)
         )
 
     def initial_code(self, seed: int) -> Tensor:
         """Return mixtures `(E,)` of which each keeps the spread of the templates."""
         mixtures = super().initial_code(seed) / math.sqrt(self.hidden)
-        parts = zip(self._mixed.items(), mixtures.split(self._of_code), strict=True)
-        return torch.cat([part if mixed else self.offset[name] for (name, mixed), part in parts])
+        parts = zip(self._matrices, mixtures.split(self._of_code), self._initial, strict=True)
+        return torch.cat([part if matrix else value.flatten() for matrix, part, value in parts])
 
     def forward(self, code: Tensor) -> dict[str, Tensor]:
         """Return the parameters, by name, for the code `(E,)`."""
         templates = iter(self.templates)
-        parts = zip(self._mixed.values(), code.split(self._of_code), strict=True)
-        rows = [(part.view(-1, self.hidden) @ next(templates)).flatten() if mixed else part for mixed, part in parts]
+        parts = zip(self._matrices, code.split(self._of_code), strict=True)
+        rows = [(part.view(-1, self.hidden) @ next(templates)).flatten() if matrix else part for matrix, part in parts]
         return self._named(rows)
 
 
