@@ -72,9 +72,11 @@ def test_the_log_leaves_out_what_was_not_measured(tmp_path):
     assert rows[1] == {"step": "2", "seconds": "1.0", "fraction": "1.0", "loss": "1.5", "validation": "0.25"}
 
 
-def test_without_a_folder_no_events_are_written():
+def test_without_a_folder_no_events_are_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with event_file(None) as write:
         write(Progress(1, 0.5, 0.5, 2.0), 2.0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_tensorboard_finds_every_loss_and_validation(tmp_path):

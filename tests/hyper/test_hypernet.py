@@ -90,9 +90,10 @@ def errors(request):
         ("wide", MAML(MLP(1, 1, hidden=(240, 240)), step_size=0.01), 200),
     ):
         acquire(prior, source, steps=steps, tasks_per_step=25, learning_rate=1e-3, validations=0)
-        for prior.test_steps in (1, 10):
+        for inner_steps in (1, 10):
+            prior.test_steps = inner_steps
             for amplitudes, test in ranges.items():
-                found[name, amplitudes, prior.test_steps] = evaluate(prior, test, episodes=200).mean
+                found[name, amplitudes, inner_steps] = evaluate(prior, test, episodes=200).mean
     return found
 
 
