@@ -3,7 +3,7 @@
 Each gives the parameters, at the beginning, the spread that they have in the plain network, so that what passes through
 the generated one neither fades nor grows (Chang et al. 2020, "Principled weight initialization for hypernetworks").
 
-Axis letters: E code, H hidden units or templates, W generated weights in all, K chunks, S chunk size.
+Axis letters: E code, H hidden units or templates, W generated weights in all, K chunks, S chunk size, R rank.
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["GENERATORS", "Chunked", "Generator", "LowRank", "Multiplicative", "Templates"]
+__all__ = ["GENERATORS", "Chunked", "Factorised", "Generator", "Linear", "LowRank", "Multiplicative", "Templates"]
 
 _TANH = 0.3943
 """The mean square of the hyperbolic tangent of a standard normal value."""
@@ -32,6 +32,9 @@ class Generator(nn.Module):
         hidden: H, hidden units, or templates that a row is mixed of.
         seed: of the initial weights.
     """
+
+    base: Tensor
+    heads: Tensor
 
     def __init__(self, initial: Mapping[str, Tensor], code: int, hidden: int, seed: int):
         super().__init__()
@@ -69,6 +72,12 @@ class Generator(nn.Module):
     def _sizes(self) -> list[int]:
         return [shape.numel() for shape in self.shapes.values()]
 
+    def _sums(self, told: Tensor) -> list[Tensor]:
+        """Return `base + heads @ told` for each parameter."""
+        # A product for each parameter, since a part of a common one is slow to compute with under `vmap`.
+        parts = zip(self.base.split(self._sizes), self.heads.split(self._sizes), strict=True)
+        return [functional.linear(told, heads, base) for base, heads in parts]
+
     def _named(self, parts: Iterable[Tensor]) -> dict[str, Tensor]:
         """Give the values of each parameter its name and shape."""
         return {name: _shaped(part, shape) for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)}
@@ -96,10 +105,87 @@ class LowRank(Generator):
 
     def forward(self, code: Tensor) -> dict[str, Tensor]:
         """Return the parameters, by name, for the code `(E,)`."""
+        return self._named(self._sums(self.trunk(code).tanh()))
+
+
+class Linear(Generator):
+    """Acquired weights, to which the code adds directly: `B + U e`. The code begins at zero; there are no hidden units.
+
+    With biases and the scales of normalisations generated, this is CAVIA: a code that adds to a bias is a code appended
+    to the inputs, and one that scales and shifts normalised maps is FiLM.
+
+    Source: Zintgraf et al. 2019 (arXiv 1810.03642), section 3.
+
+    Example:
+        >>> generator = Linear({"bias": torch.ones(3)}, code=4, hidden=8, seed=0)
+        >>> generator(torch.zeros(4))["bias"]
+        tensor([1., 1., 1.], grad_fn=...)
+    """
+
+    def _prepare(self, initial: dict[str, Tensor]) -> None:
+        spreads = torch.cat([_spread(value, constant=1.0).expand(value.numel()) for value in initial.values()])
+        self.base = nn.Parameter(torch.cat([value.flatten() for value in initial.values()]))
+        self.heads = self._normal(len(spreads), self.code, spread=spreads[:, None] / math.sqrt(self.code))
+
+    def initial_code(self, seed: int) -> Tensor:
+        """Return a code `(E,)` of zeros."""
+        return torch.zeros(self.code)
+
+    def forward(self, code: Tensor) -> dict[str, Tensor]:
+        """Return the parameters, by name, for the code `(E,)`."""
+        return self._named(self._sums(code))
+
+
+class Factorised(Generator):
+    """Acquired weights, and for each kernel or matrix a generated sum of R outer products of vectors along its axes.
+
+    A kernel of 64 x 64 channels and 3 x 3 pixels has 36,864 numbers, of which `LowRank` writes every one for each
+    hidden unit; its factors have R (64 + 64 + 9), so that the generator of a convolutional network stays small.
+    Vectors, and what begins constant, are added to, as in `LowRank`.
+
+    Source: the polyadic form that Lebedev et al. 2015 (arXiv 1412.6553) give convolutions, with the height and width
+    of a kernel as one axis. Differs: the correction alone has it.
+
+    Example:
+        >>> generator = Factorised({"weight": torch.rand(64, 64, 3, 3)}, code=4, hidden=8, seed=0)
+        >>> generator.heads.shape
+        torch.Size([548, 8])
+    """
+
+    rank = 4
+
+    def _prepare(self, initial: dict[str, Tensor]) -> None:
+        self.trunk = self._trunk(self.code)
+        self._axes: list[list[int]] = []
+        bases, spreads = [], []
+        for value, matrix in zip(initial.values(), self._matrices, strict=True):
+            # What is stored has the channels of a kernel last.
+            whole = [len(value), value[0, ..., 0].numel(), value.shape[-1]] if matrix else [value.numel()]
+            axes = [axis for axis in whole if axis > 1] or [1]
+            spread = _spread(value, constant=0.0) * (math.sqrt(0.5 / self.rank) if matrix else 1.0)
+            bases.append(value.flatten() * (math.sqrt(0.5) if matrix else 1.0))
+            spreads.append((spread ** (1 / len(axes))).expand((self.rank if matrix else 1) * sum(axes)))
+            self._axes.append(axes)
+        self._factors = [len(part) for part in spreads]
+        self.base = nn.Parameter(torch.cat(bases))
+        scale = torch.cat(spreads)[:, None] / math.sqrt(_TANH * self.hidden)
+        self.heads = self._normal(len(scale), self.hidden, spread=scale)
+
+    def forward(self, code: Tensor) -> dict[str, Tensor]:
+        """Return the parameters, by name, for the code `(E,)`."""
         hidden = self.trunk(code).tanh()
-        # A product for each parameter, since a part of a common one is slow to compute with under `vmap`.
-        parts = zip(self.base.split(self._sizes), self.heads.split(self._sizes), strict=True)
-        return self._named([functional.linear(hidden, heads, base) for base, heads in parts])
+        parts = []
+        wholes = (self.base.split(self._sizes), self.heads.split(self._factors), self._axes, self._matrices)
+        for base, heads, axes, matrix in zip(*wholes, strict=True):
+            if not matrix:
+                parts.append(functional.linear(hidden, heads, base))
+                continue
+            first, *others = functional.linear(hidden, heads).view(self.rank, -1).split(axes, dim=1)
+            for other in others[:-1]:
+                first = (first[:, :, None] * other[:, None]).flatten(1)
+            product = first.T @ others[-1] if others else first.sum(0)
+            parts.append(base + product.flatten())
+        return self._named(parts)
 
 
 class Multiplicative(Generator):
@@ -216,6 +302,8 @@ class Chunked(Generator):
 
 GENERATORS: dict[str, type[Generator]] = {
     "low_rank": LowRank,
+    "linear": Linear,
+    "factorised": Factorised,
     "multiplicative": Multiplicative,
     "templates": Templates,
     "chunked": Chunked,

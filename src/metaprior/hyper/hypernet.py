@@ -24,7 +24,7 @@ class Hypernet(MAML):
     Args:
         net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`: the network that is generated, or a `Hypernetwork`,
             of which the next four arguments are then the matter.
-        generator: "low_rank", "multiplicative", "templates" or "chunked".
+        generator: "low_rank", "linear", "factorised", "multiplicative", "templates" or "chunked".
         code_size: how many numbers the code has; "templates" chooses its own.
         hidden: the generator's hidden units, or templates.
         generated: a regular expression; parameters with a matching name are generated.
@@ -82,3 +82,7 @@ class Hypernet(MAML):
     def step_sizes(self, step: int) -> dict[str, Tensor | float]:
         """Return the step size of each adapted parameter at an inner step."""
         return {name: self._first_size * (1 if name == "code" else 0.1) for name in self._adapted_names()}
+
+
+# Zintgraf et al. 2019 (arXiv 1810.03642). Differs: the context adds to every bias and scale, not to those of one layer.
+priors.preset("cavia", "hypernet", generator="linear", generated=r"bias$|norm[^.]*(\.\d+)?\.weight$")

@@ -16,7 +16,7 @@ from metaprior.registry import nets
 
 __all__ = ["GeneratorName", "Hypernetwork"]
 
-GeneratorName = Literal["low_rank", "multiplicative", "templates", "chunked"]
+GeneratorName = Literal["low_rank", "linear", "factorised", "multiplicative", "templates", "chunked"]
 
 
 @nets.register("hypernetwork")
@@ -27,7 +27,8 @@ class Hypernetwork(nn.Module):
 
     Args:
         net: from `(N, *x)` to `(N, F)`; copied; as its parameters begin, so do the generated ones.
-        generator: "low_rank", "multiplicative", "templates" or "chunked"; see `metaprior.hyper.generators`.
+        generator: "low_rank", "linear", "factorised", "multiplicative", "templates" or "chunked"; see
+            `metaprior.hyper.generators`.
         code_size: E; "templates" chooses its own.
         hidden: the generator's hidden units, or templates.
         generated: a regular expression; parameters with a matching name are generated, the others stay the network's.

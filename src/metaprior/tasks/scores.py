@@ -10,7 +10,7 @@ from torch.nn import functional
 from metaprior.errors import ShapeError
 from metaprior.tasks.episode import Examples
 
-__all__ = ["restrict", "task_losses", "task_scores"]
+__all__ = ["restrict", "targets", "task_losses", "task_scores"]
 
 
 def restrict(logits: Tensor, ways: Tensor | None) -> Tensor:
@@ -49,7 +49,7 @@ def task_losses(prediction: Tensor, examples: Examples, ways: Tensor | None = No
         >>> task_losses(torch.zeros(2, 3, 1), examples)
         tensor([1., 1.])
     """
-    target = _target(prediction, examples)
+    target = targets(prediction, examples)
     if target.is_floating_point():
         losses = (prediction - target).square().mean(-1)
     else:
@@ -75,14 +75,23 @@ def task_scores(prediction: Tensor, examples: Examples, ways: Tensor | None = No
         >>> task_scores(torch.tensor([[[1.0, 0.0], [1.0, 0.0]]]), examples)
         tensor([0.5000])
     """
-    target = _target(prediction, examples)
+    target = targets(prediction, examples)
     if target.is_floating_point():
         return task_losses(prediction, examples)
     hits = restrict(prediction, ways).argmax(-1) == target
     return _mean(hits.to(prediction.dtype), examples)
 
 
-def _target(prediction: Tensor, examples: Examples) -> Tensor:
+def targets(prediction: Tensor, examples: Examples) -> Tensor:
+    """Return `examples.y`.
+
+    Raises:
+        ShapeError: if it is None, or disagrees with predictions `(T, Q, C)` or `(T, Q, D)` about T, Q or D.
+
+    Example:
+        >>> targets(torch.zeros(1, 2, 3), Examples(torch.zeros(1, 2, 1), torch.tensor([[0, 1]])))
+        tensor([[0, 1]])
+    """
     if examples.y is None:
         raise ShapeError("examples: expected labelled examples, got y = None")
     expected = examples.y.shape if examples.y.is_floating_point() else (*examples.y.shape, prediction.shape[-1])
