@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from metaprior.errors import MetapriorError, ShapeError, check_positive
 from metaprior.nets import apply_per_task, best_chunk, builtin_norms, default_net
-from metaprior.nets.norm import BatchNorm, Statistics
+from metaprior.nets.norm import Statistics, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec
@@ -199,7 +199,7 @@ class MAML(Prior):
         }
 
     def _support_statistics(self, weights: dict[str, Tensor], examples: Examples) -> Statistics:
-        if self.transductive or not any(isinstance(module, BatchNorm) for module in self.net.modules()):
+        if self.transductive or not sees_batch(self.net):
             return ()
         return apply_per_task(self.net, weights, examples.x, mask=examples.mask)[1]
 

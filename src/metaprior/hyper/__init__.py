@@ -1,5 +1,7 @@
 """Hypernetworks: priors that write the weights of another network."""
 
+from metaprior.hyper.amortised import Amortised, Inference
+from metaprior.hyper.dynamic import DynamicHypernetwork
 from metaprior.hyper.generators import (
     Chunked,
     Factorised,
@@ -14,13 +16,16 @@ from metaprior.hyper.hypernet import Hypernet
 from metaprior.hyper.hypernetwork import Hypernetwork
 
 __all__ = [
+    "Amortised",
     "Chunked",
+    "DynamicHypernetwork",
     "Factorised",
     "Generator",
     "HyperMAML",
     "Hypernet",
     "Hypernetwork",
     "Impressions",
+    "Inference",
     "Linear",
     "LowRank",
     "Multiplicative",

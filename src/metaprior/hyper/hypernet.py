@@ -7,14 +7,20 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from metaprior.errors import UnknownNameError
-from metaprior.gradient.maml import MAML
+from metaprior.errors import ShapeError, UnknownNameError, check_positive
+from metaprior.gradient.maml import MAML, FastWeights
+from metaprior.hyper.dynamic import DynamicHypernetwork
 from metaprior.hyper.hypernetwork import GeneratorName, Hypernetwork
 from metaprior.registry import priors
+from metaprior.tree import Tree
 
-__all__ = ["Hypernet"]
+__all__ = ["BIASES_AND_SCALES", "Adapts", "Hypernet"]
 
-_ADAPTED = {"code": r"^code$", "heads": r"^(code$|writer\.heads|writer\.templates)", "all": ".*"}
+Adapts = Literal["code", "heads", "all"]
+_ADAPTED = {"code": r"^code$", "heads": r"^(code$|writer\.(.*\.)?(heads|templates))", "all": ".*"}
+
+BIASES_AND_SCALES = r"bias$|norm[^.]*(\.\d+)?\.weight$"
+"""The pattern of what a context or representation adds to: biases, and the scales and shifts of normalisations."""
 
 
 @priors.register("hypernet")
@@ -23,7 +29,7 @@ class Hypernet(MAML):
 
     Args:
         net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`: the network that is generated, or a `Hypernetwork`,
-            of which the next four arguments are then the matter.
+            of which the next four arguments, and `dynamic`, are then the matter.
         generator: "low_rank", "linear", "factorised", "multiplicative", "templates" or "chunked".
         code_size: how many numbers the code has; "templates" chooses its own.
         hidden: the generator's hidden units, or templates.
@@ -36,6 +42,8 @@ class Hypernet(MAML):
         test_steps: inner steps in evaluation mode; None for `inner_steps`.
         chunk: how many tasks are computed at once, as for `MAML`.
         save_memory: keep the adapted weights alone after each inner step, as for `MAML`.
+        about_size: A, how many numbers describe a task in `about`; None if nothing does.
+        dynamic: let activations of the layers already generated have a say in the next; see `DynamicHypernetwork`.
 
     Source: Babu 2025 (arXiv 2507.10446), the thesis, of which the summary alone is public: the generators are ours.
     Tasks that differ by a code of few numbers can neither overfit nor run away as those can that change every weight.
@@ -57,7 +65,7 @@ class Hypernet(MAML):
         code_size: int = 16,
         hidden: int = 32,
         generated: str = ".*",
-        adapts: Literal["code", "heads", "all"] = "code",
+        adapts: Adapts = "code",
         inner_steps: int = 1,
         step_size: float | None = None,
         first_order: bool = False,
@@ -65,11 +73,15 @@ class Hypernet(MAML):
         test_steps: int | None = None,
         chunk: int | Literal["auto"] = "auto",
         save_memory: bool = False,
+        about_size: int | None = None,
+        dynamic: bool = False,
     ):
+        check_positive(about_size=about_size)
         if adapts not in _ADAPTED:
             raise UnknownNameError("choice for adapts", adapts, _ADAPTED)
         if not isinstance(net, Hypernetwork):
-            net = Hypernetwork(net, generator, code_size, hidden, generated, seed=getattr(net, "seed", 0))
+            kind = DynamicHypernetwork if dynamic else Hypernetwork
+            net = kind(net, generator, code_size, hidden, generated, seed=getattr(net, "seed", 0))
         super().__init__(
             net, inner_steps, step_size, first_order, _ADAPTED[adapts], transductive, test_steps, chunk, save_memory
         )
@@ -78,6 +90,29 @@ class Hypernet(MAML):
         self.hidden = hidden
         self.generated = generated
         self.adapts = adapts
+        self.about_size = about_size
+        self.dynamic = dynamic
+        # Zeros: what a description means is acquired.
+        code = self.net.code
+        self.described = None if about_size is None else nn.Parameter(code.new_zeros(len(code), about_size))
+
+    def start(self, tasks: int, about: Tree = None) -> FastWeights:
+        """Return the acquired code for each of T tasks, moved by what describes the task.
+
+        Args:
+            tasks: T.
+            about: `(T, A)`, for example the embedding of a text; None, or not asked for, to leave the code as acquired.
+
+        Raises:
+            ShapeError: if `about` has another shape.
+        """
+        state = super().start(tasks, about)
+        if self.described is None or about is None:
+            return state
+        if not isinstance(about, Tensor) or about.shape != (tasks, self.about_size):
+            got = tuple(about.shape) if isinstance(about, Tensor) else type(about).__name__
+            raise ShapeError(f"about: expected a tensor of shape (T, A) = {(tasks, self.about_size)}, got {got}")
+        return state._replace(weights=state.weights | {"code": state.weights["code"] + about @ self.described.T})
 
     def step_sizes(self, step: int) -> dict[str, Tensor | float]:
         """Return the step size of each adapted parameter at an inner step."""
@@ -85,4 +120,4 @@ class Hypernet(MAML):
 
 
 # Zintgraf et al. 2019 (arXiv 1810.03642). Differs: the context adds to every bias and scale, not to those of one layer.
-priors.preset("cavia", "hypernet", generator="linear", generated=r"bias$|norm[^.]*(\.\d+)?\.weight$")
+priors.preset("cavia", "hypernet", generator="linear", generated=BIASES_AND_SCALES)

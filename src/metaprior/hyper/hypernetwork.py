@@ -67,8 +67,12 @@ class Hypernetwork(nn.Module):
         self.generated = generated
         self.seed = seed
         self.net = _without(copy.deepcopy(net), initial)
-        self.writer = GENERATORS[generator](initial, code_size, hidden, seed)
-        self.code = nn.Parameter(self.writer.initial_code(seed))
+        self._prepare(initial)
+
+    def _prepare(self, initial: dict[str, nn.Parameter]) -> None:
+        """Add what generates, and the code."""
+        self.writer: nn.Module = GENERATORS[self.generator](initial, self.code_size, self.hidden, self.seed)
+        self.code = nn.Parameter(self.writer.initial_code(self.seed))
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the generated network on `(N, *x)`."""

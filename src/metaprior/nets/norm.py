@@ -20,6 +20,8 @@ __all__ = [
     "builtin_norms",
     "norm_layer",
     "replace_builtin_norms",
+    "seen_moments",
+    "sees_batch",
     "task_statistics",
 ]
 
@@ -46,6 +48,8 @@ def task_statistics(
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Inside, every `BatchNorm` normalises one task's batch by that batch, or by the statistics given.
 
+    So does whatever else asks `seen_moments`.
+
     Args:
         given: statistics recorded earlier, to normalise by; "running" for the running averages, which stay as they are;
             None to use those of the batch itself.
@@ -69,6 +73,32 @@ def task_statistics(
         _frame.reset(token)
 
 
+def seen_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance, each `(F,)`, of a batch `(N, F, ...)`; inside `task_statistics`, as a `BatchNorm` does.
+
+    For modules other than norms that depend on the whole batch: let them have an attribute `sees_batch = True`, so that
+    the statistics of the support are kept for the queries.
+
+    Example:
+        >>> with task_statistics() as seen:
+        ...     mean, variance = seen_moments(torch.tensor([[0.0, 1.0], [2.0, 1.0]]))
+        >>> with task_statistics(tuple(seen)):
+        ...     seen_moments(torch.tensor([[9.0, 9.0]]))[0]
+        tensor([1., 1.])
+    """
+    frame = _frame.get()
+    given = None if frame is None or frame.given is None else next(frame.given)
+    mean, variance = moments(x, frame and frame.mask) if given is None else given
+    if frame is not None:
+        frame.seen.append((mean, variance))
+    return mean, variance
+
+
+def sees_batch(net: nn.Module) -> bool:
+    """Whether what a network computes for an example depends on the others of its batch, as a `BatchNorm` makes it."""
+    return any(getattr(module, "sees_batch", False) for module in net.modules())
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation of vectors `(N, F)` or maps `(N, F, H, W)`.
 
@@ -89,6 +119,7 @@ class BatchNorm(nn.Module):
         torch.Size([4, 3, 5, 5])
     """
 
+    sees_batch = True
     running_mean: Tensor
     running_var: Tensor
 
