@@ -3,6 +3,7 @@
 Axis letters: T tasks, N support.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -39,6 +40,7 @@ def tune(
     steps: int,
     learning_rate: float,
     running: bool = False,
+    penalty: Callable[[dict[str, Tensor]], Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], Statistics]:
     """Train the weights of each task with Adam on all of its examples at each step.
 
@@ -49,6 +51,7 @@ def tune(
         steps: of Adam.
         learning_rate: of Adam.
         running: let batch norms use their running averages instead of the statistics of the examples.
+        penalty: from weights to what to add to the loss of each task, `(T,)`.
 
     Returns:
         The trained weights, and the batch statistics of the examples under them (none if `running`).
@@ -71,7 +74,10 @@ def tune(
         for _ in range(steps):
             adam.zero_grad()
             prediction, _ = apply_per_task(net, tuned, examples.x, mode, examples.mask)
-            task_losses(prediction, examples).sum().backward(inputs=list(tuned.values()))
+            losses = task_losses(prediction, examples)
+            if penalty is not None:
+                losses = losses + penalty(tuned)
+            losses.sum().backward(inputs=list(tuned.values()))
             adam.step()
     tuned = {name: weight.detach() for name, weight in tuned.items()}
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """Hypernetworks: priors that write the weights of another network."""
 
 from metaprior.hyper.amortised import Amortised, Inference
+from metaprior.hyper.continual import ContinualHypernet, Learned
 from metaprior.hyper.dynamic import DynamicHypernetwork
 from metaprior.hyper.generators import (
     Chunked,
@@ -18,6 +19,7 @@ from metaprior.hyper.hypernetwork import Hypernetwork
 __all__ = [
     "Amortised",
     "Chunked",
+    "ContinualHypernet",
     "DynamicHypernetwork",
     "Factorised",
     "Generator",
@@ -26,6 +28,7 @@ __all__ = [
     "Hypernetwork",
     "Impressions",
     "Inference",
+    "Learned",
     "Linear",
     "LowRank",
     "Multiplicative",

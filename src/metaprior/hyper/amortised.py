@@ -51,7 +51,7 @@ class Amortised(Hypernet):
         code_size: E.
         hidden: hidden units of the generator.
         generated: a regular expression; parameters with a matching name are generated.
-        adapts: what the gradient steps change: the "code", the code and the "heads" of the generator, or "all".
+        adapts: what the gradient steps change, as for `Hypernet`.
         inner_steps: gradient steps that follow.
         step_size: of these steps.
         first_order: leave second derivatives out of the outer gradient.

@@ -16,8 +16,13 @@ from metaprior.tree import Tree
 
 __all__ = ["BIASES_AND_SCALES", "Adapts", "Hypernet"]
 
-Adapts = Literal["code", "heads", "all"]
-_ADAPTED = {"code": r"^code$", "heads": r"^(code$|writer\.(.*\.)?(heads|templates))", "all": ".*"}
+Adapts = Literal["code", "free", "heads", "all"]
+_ADAPTED = {
+    "code": r"^code$",
+    "free": r"^(code$|net\.)",
+    "heads": r"^(code$|writer\.(.*\.)?(heads|templates))",
+    "all": ".*",
+}
 
 BIASES_AND_SCALES = r"bias$|norm[^.]*(\.\d+)?\.weight$"
 """The pattern of what a context or representation adds to: biases, and the scales and shifts of normalisations."""
@@ -34,7 +39,8 @@ class Hypernet(MAML):
         code_size: how many numbers the code has; "templates" chooses its own.
         hidden: the generator's hidden units, or templates.
         generated: a regular expression; parameters with a matching name are generated.
-        adapts: what a task changes: the "code"; the code and the "heads" that turn hidden units into weights; or "all".
+        adapts: what a task changes: the "code"; the code and what is left "free", that is, not generated; the code and
+            the "heads" that turn hidden units into weights; or "all".
         inner_steps: gradient steps on the support set.
         step_size: of the inner steps on the code, a tenth of it for whatever else is adapted; None as for `MAML`.
         first_order: leave second derivatives out of the outer gradient.
