@@ -1,12 +1,15 @@
 """Hypernetworks acquired with MAML: what a task changes, right derivatives, and better priors for sinusoids."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from metaprior import MAML, Hypernet, Hypernetwork, acquire, evaluate
-from metaprior.errors import UnknownNameError
+from metaprior.errors import MetapriorError, ShapeError, UnknownNameError
 from metaprior.hyper.generators import GENERATORS
 from metaprior.nets import MLP, Conv4
+from metaprior.registry import priors
 from metaprior.tasks import Sinusoid
 from metaprior.testing import ToyTasks, conformance_checks
 
@@ -52,6 +55,76 @@ def test_a_task_changes_what_it_is_told_to(adapts, expected):
     state = prior.observe(start, tasks.support)
     assert set(state.weights) == expected
     assert all(not torch.equal(state.weights[name], start.weights[name]) for name in expected)
+
+
+def test_what_is_free_can_be_adapted_beside_the_code():
+    prior = Hypernet(MLP(1, 1), generated="layers", adapts="free")
+    assert set(prior.start(3).weights) == {"code", "net.head.weight", "net.head.bias"}
+
+
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [
+        (MLP(1, 1), {"layers.0.bias", "layers.1.bias", "head.bias"}),
+        (MLP(1, 1, norm="group"), {f"norms.{i}.{part}" for i in (0, 1) for part in ("weight", "bias")} | {"head.bias"}),
+        (
+            Conv4(1, 16, 2, width=4),
+            {f"blocks.{i}.norm.{part}" for i in range(4) for part in ("weight", "bias")} | {"head.bias"},
+        ),
+    ],
+    ids=["mlp", "norms", "conv4"],
+)
+def test_a_context_adds_to_biases_and_scales_and_begins_at_zero(net, expected):
+    cls, implied = priors.resolve("cavia")
+    prior = cls(net, **implied)
+    assert set(prior.net.weights()) == expected
+    assert not prior.start(3).weights["code"].any()
+    free = {name for name, _ in prior.net.net.named_parameters()}
+    assert free == {name for name, _ in net.named_parameters()} - expected
+
+
+def test_a_context_that_adds_to_the_first_bias_is_one_appended_to_the_inputs():
+    """Zintgraf et al. 2019, eq. 4."""
+    net = MLP(3, 2)
+    hypernetwork = Hypernetwork(net, "linear", code_size=4, generated=r"^layers\.0\.bias$")
+    x, context = torch.rand(5, 3), torch.rand(4)
+    appended = MLP(3 + 4, 2)
+    appended.load_state_dict(
+        net.state_dict() | {"layers.0.weight": torch.cat([net.layers[0].weight, hypernetwork.writer.heads], dim=1)}
+    )
+    got = torch.func.functional_call(hypernetwork, {"code": context}, (x,))
+    torch.testing.assert_close(got, appended(torch.cat([x, context.expand(5, 4)], dim=1)))
+
+
+class DescribedWaves(Sinusoid):
+    """Waves that come with their amplitude, and the sine and cosine of their phase."""
+
+    def sample(self, tasks, generator, split="train"):
+        state = generator.get_state()
+        episode = super().sample(tasks, generator, split)
+        amplitude, phase = self._draw(tasks, torch.Generator().set_state(state))
+        about = torch.cat([amplitude, phase.sin(), phase.cos()], dim=-1)[:, 0]
+        return replace(episode, about=about)
+
+
+def test_a_description_stands_in_for_examples():
+    source = DescribedWaves(queries=20)
+    prior = Hypernet(MLP(1, 1), about_size=3, inner_steps=0)
+    acquire(prior, source, steps=400, tasks_per_step=25, validations=0)
+    # Without a description nothing better than the mean wave is known; the waves' variance is about 4.
+    assert evaluate(prior, source, episodes=200).mean < 1.0
+    assert evaluate(prior, Sinusoid(), episodes=200).mean > 2.0
+
+
+def test_a_description_of_another_shape_is_refused():
+    prior = Hypernet(MLP(1, 1), about_size=3)
+    assert torch.equal(prior.start(2).weights["code"], prior.start(2, torch.zeros(2, 3)).weights["code"])
+    with pytest.raises(ShapeError, match=r"about: expected a tensor of shape \(T, A\) = \(2, 3\), got \(2, 4\)"):
+        prior.start(2, torch.zeros(2, 4))
+    with pytest.raises(ShapeError, match="about: .* got dict"):
+        prior.start(2, {"text": torch.zeros(2, 3)})
+    with pytest.raises(MetapriorError, match="about_size: expected a positive number, got 0"):
+        Hypernet(MLP(1, 1), about_size=0)
 
 
 def test_a_step_on_the_code_is_ten_times_that_on_the_rest():

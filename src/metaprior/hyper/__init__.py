@@ -3,6 +3,7 @@
 from metaprior.hyper.amortised import Amortised, Inference
 from metaprior.hyper.continual import ContinualHypernet, Learned
 from metaprior.hyper.dynamic import DynamicHypernetwork
+from metaprior.hyper.encoder import Pooled, SupportEncoder
 from metaprior.hyper.generators import (
     Chunked,
     Factorised,
@@ -32,5 +33,7 @@ __all__ = [
     "Linear",
     "LowRank",
     "Multiplicative",
+    "Pooled",
+    "SupportEncoder",
     "Templates",
 ]

@@ -1,0 +1,97 @@
+"""Sequences of tasks: with the penalty nothing is forgotten, without it much is."""
+
+import pytest
+import torch
+
+from metaprior.errors import MetapriorError
+from metaprior.hyper import ContinualHypernet
+from metaprior.nets import MLP, Conv4
+from metaprior.tasks import Examples
+from metaprior.tasks.scores import task_scores
+from metaprior.tasks.sequences import split_digits
+
+X = torch.linspace(-1, 1, 8)[None, :, None]
+
+
+def learned(sequence, **arguments):
+    prior = ContinualHypernet(MLP(64, 2, hidden=(64, 64)), steps=120, **arguments)
+    state, fresh = prior.start(1), []
+    for episode in sequence:
+        state = prior.observe(state, episode.support)
+        fresh.append(accuracy(prior, state, episode))
+    return prior, state, fresh
+
+
+def accuracy(prior, state, episode):
+    return task_scores(prior.predict(state, episode.query.x), episode.query).item()
+
+
+@pytest.fixture(scope="module", params=[0.0, 1.0], ids=["free", "held"])
+def digits(request):
+    sequence = split_digits()
+    prior, state, fresh = learned(sequence, penalty=request.param)
+    kept = [accuracy(prior, prior.recall(state, task), episode) for task, episode in enumerate(sequence)]
+    return request.param, sequence, prior, state, sum(fresh) / 5, sum(kept) / 5
+
+
+def test_the_penalty_keeps_what_was_learned(digits):
+    penalty, *_, fresh, kept = digits
+    assert fresh > 0.9
+    if penalty:
+        assert kept > fresh - 0.03
+    else:
+        assert kept < fresh - 0.1
+
+
+def test_a_guess_is_the_prediction_of_the_surest_code(digits):
+    _, sequence, prior, state, *_ = digits
+    x = sequence[2].query.x
+    logits, chosen = prior.guess(state, x)
+    every = torch.stack([prior.predict(prior.recall(state, task), x) for task in range(5)])
+    surest = every.softmax(-1).amax(-1).argmax(0)  # of two classes, the least entropy is the largest probability
+    assert torch.equal(chosen, surest)
+    assert torch.equal(logits[0], every[surest[0], 0, torch.arange(x.shape[1])])
+
+
+def test_sequences_side_by_side_are_learned_as_if_alone():
+    prior = ContinualHypernet(MLP(1, 1), steps=20, half_width=0.1)
+    both = torch.cat([X, -X])
+    state = prior.observe(prior.observe(prior.start(2), Examples(both, both.square())), Examples(both, -both))
+    alone = prior.observe(prior.observe(prior.start(1), Examples(-X, X.square())), Examples(-X, X))
+    torch.testing.assert_close(state.codes[1:], alone.codes, rtol=1e-3, atol=1e-4)
+
+
+def test_every_corner_of_an_interval_serves_the_task():
+    errors = {}
+    for half_width in (0.0, 0.5):
+        prior = ContinualHypernet(MLP(1, 1), steps=300, half_width=half_width)
+        state = prior.observe(prior.start(1), Examples(X, X))
+        corners = torch.randint(2, (50, 16), generator=torch.Generator().manual_seed(1)) - 0.5
+        predictions = [
+            prior.predict(state._replace(weights=state.weights | {"code": state.codes[:, 0] + corner}), X)
+            for corner in corners
+        ]
+        errors[half_width] = max((prediction - X).square().mean().item() for prediction in predictions)
+    assert errors[0.5] < 0.3 * errors[0.0]
+
+
+def test_what_all_intervals_share_is_between_the_codes():
+    prior = ContinualHypernet(MLP(1, 1), steps=5, half_width=0.5)
+    assert prior.universal(prior.start(1)).codes.shape == (1, 0, 16)
+    state = prior.observe(prior.observe(prior.start(1), Examples(X, X)), Examples(X, -X))
+    shared = prior.universal(state).weights["code"]
+    assert ((shared - state.codes[:, 0]).abs() <= 0.5).all()
+    torch.testing.assert_close(shared, state.codes.mean(1))
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(MetapriorError, match="net: expected a network without batch norm"):
+        ContinualHypernet(Conv4(1, 16, 2))
+    with pytest.raises(MetapriorError, match="penalty, half_width: expected 0 or more, got -1 and 0"):
+        ContinualHypernet(MLP(1, 1), penalty=-1)
+    prior = ContinualHypernet(MLP(1, 1), steps=1)
+    with pytest.raises(MetapriorError, match="expected one task learned, or more"):
+        prior.guess(prior.start(1), X)
+    state = prior.observe(prior.start(1), Examples(X, X))
+    with pytest.raises(MetapriorError, match="task: expected a number from 0 to 0, since 1 were learned; got 3"):
+        prior.recall(state, 3)
