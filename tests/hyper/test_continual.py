@@ -14,7 +14,7 @@ X = torch.linspace(-1, 1, 8)[None, :, None]
 
 
 def learned(sequence, **arguments):
-    prior = ContinualHypernet(MLP(64, 2, hidden=(64, 64)), steps=120, **arguments)
+    prior = ContinualHypernet(MLP(64, 2, hidden=(32,)), steps=200, **arguments)
     state, fresh = prior.start(1), []
     for episode in sequence:
         state = prior.observe(state, episode.support)
@@ -84,9 +84,20 @@ def test_what_all_intervals_share_is_between_the_codes():
     torch.testing.assert_close(shared, state.codes.mean(1))
 
 
+def test_batch_norms_are_recalled_with_their_task():
+    prior = ContinualHypernet(Conv4(1, 16, 2, width=4), steps=3, hidden=4)
+    random = torch.Generator().manual_seed(0)
+    tasks = [Examples(torch.rand(1, 6, 1, 16, 16, generator=random), torch.tensor([[0, 1] * 3])) for _ in range(2)]
+    first = prior.observe(prior.start(1), tasks[0])
+    second = prior.observe(first, tasks[1])
+    recalled = prior.recall(second, 0)
+    for (mean, variance), (before, spread) in zip(recalled.statistics, first.statistics, strict=True):
+        assert torch.equal(mean, before) and torch.equal(variance, spread)
+    assert not torch.equal(second.statistics[0][0], first.statistics[0][0])
+    assert prior.predict(prior.universal(second), tasks[0].x).isfinite().all()
+
+
 def test_what_cannot_be_is_refused():
-    with pytest.raises(MetapriorError, match="net: expected a network without batch norm"):
-        ContinualHypernet(Conv4(1, 16, 2))
     with pytest.raises(MetapriorError, match="penalty, half_width: expected 0 or more, got -1 and 0"):
         ContinualHypernet(MLP(1, 1), penalty=-1)
     prior = ContinualHypernet(MLP(1, 1), steps=1)

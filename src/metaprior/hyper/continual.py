@@ -1,6 +1,6 @@
 """Continual learning with a hypernetwork: a code for each task of a sequence, and weights for old codes that stay.
 
-Axis letters: T sequences, K tasks seen, N support, Q query, C classes, D target features, E code.
+Axis letters: T sequences, K tasks seen, N support, Q query, C classes, D target features, E code, F norm features.
 """
 
 from typing import Any, ClassVar, NamedTuple, Self
@@ -13,12 +13,12 @@ from metaprior.controls.tuning import tune
 from metaprior.errors import MetapriorError, check_positive
 from metaprior.hyper.hypernetwork import GeneratorName, Hypernetwork
 from metaprior.nets import apply_per_task, default_net
-from metaprior.nets.norm import sees_batch
+from metaprior.nets.norm import Statistics
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec
 from metaprior.tasks.scores import task_losses
-from metaprior.tree import Tree
+from metaprior.tree import Tree, map_tensors
 
 __all__ = ["ContinualHypernet", "Learned"]
 
@@ -28,11 +28,15 @@ class Learned(NamedTuple):
 
     Args:
         weights: its parameters, each `(T, *shape)`, the code that it now uses among them.
+        statistics: mean and variance `(T, F)` that each batch norm now uses; empty before any task.
         codes: `(T, K, E)`, the code of each task that it has seen.
+        kept: the statistics of each task that it has seen, `(T, K, F)`.
     """
 
     weights: dict[str, Tensor]
+    statistics: Statistics
     codes: Tensor
+    kept: Statistics
 
 
 @priors.register("continual_hypernet")
@@ -44,7 +48,7 @@ class ContinualHypernet(Prior):
     task learned last; `recall` turns to another, `universal` to all at once, and `guess` finds the task by itself.
 
     Args:
-        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`; it is generated. Without batch norm.
+        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`; it is generated; or a `Hypernetwork`.
         generator: "low_rank", "linear", "factorised", "multiplicative", "templates" or "chunked".
         code_size: E.
         hidden: hidden units of the generator.
@@ -89,9 +93,9 @@ class ContinualHypernet(Prior):
         check_positive(steps=steps, learning_rate=learning_rate)
         if min(penalty, half_width) < 0:
             raise MetapriorError(f"penalty, half_width: expected 0 or more, got {penalty} and {half_width}")
-        if sees_batch(net):
-            raise MetapriorError("net: expected a network without batch norm, whose statistics would be forgotten")
-        self.net = Hypernetwork(net, generator, code_size, hidden, seed=getattr(net, "seed", 0))
+        if not isinstance(net, Hypernetwork):
+            net = Hypernetwork(net, generator, code_size, hidden, seed=getattr(net, "seed", 0))
+        self.net = net
         self.generator = generator
         self.code_size = code_size
         self.hidden = hidden
@@ -109,7 +113,7 @@ class ContinualHypernet(Prior):
     def start(self, tasks: int, about: Tree = None) -> Learned:
         """Return the initial weights for each of T sequences, and no codes of tasks."""
         weights = {name: value.expand(tasks, *value.shape) for name, value in self.net.named_parameters()}
-        return Learned(weights, self.net.code.new_zeros(tasks, 0, len(self.net.code)))
+        return Learned(weights, (), self.net.code.new_zeros(tasks, 0, len(self.net.code)), ())
 
     def observe(self, state: Learned, examples: Examples) -> Learned:
         """Learn one more task from labelled examples: `x` is `(T, N, *x)`.
@@ -117,7 +121,7 @@ class ContinualHypernet(Prior):
         Raises:
             ShapeError: if a class id exceeds the outputs of the network.
         """
-        kept = self._written(state.weights, state.codes)
+        written = self._written(state.weights, state.codes)
         random = torch.Generator().manual_seed(self.seed + state.codes.shape[1])
 
         def extra(weights: dict[str, Tensor]) -> Tensor:
@@ -128,15 +132,18 @@ class ContinualHypernet(Prior):
             if self.half_width and state.codes.shape[1]:
                 corners = state.codes + self._corner(random)
                 loss = loss + self._drift(self._written(weights, corners), self._written(state.weights, corners))
-            return loss + self._drift(self._written(weights, state.codes), kept)
+            return loss + self._drift(self._written(weights, state.codes), written)
 
         first = state.weights | {"code": self.net.code.expand(examples.tasks, -1)}
-        trained, _ = tune(self.net, first, examples, self.steps, self.learning_rate, penalty=extra)
-        return Learned(trained, torch.cat([state.codes, trained["code"][:, None]], dim=1))
+        trained, statistics = tune(self.net, first, examples, self.steps, self.learning_rate, penalty=extra)
+        new = {"codes": trained["code"], "kept": statistics}
+        old = {"codes": state.codes, "kept": state.kept} if state.codes.shape[1] else map_tensors(_none, new)
+        both = map_tensors(lambda before, now: torch.cat([before, now[:, None]], dim=1), old, new)
+        return Learned(trained, statistics, both["codes"], both["kept"])
 
     def predict(self, state: Learned, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` for the task learned last, or recalled."""
-        return apply_per_task(self.net, state.weights, x)[0]
+        return apply_per_task(self.net, state.weights, x, state.statistics or None)[0]
 
     def recall(self, state: Learned, task: int) -> Learned:
         """Turn to the task that was learned as number `task`, from 0 on; negative numbers count from the last.
@@ -147,14 +154,19 @@ class ContinualHypernet(Prior):
         seen = state.codes.shape[1]
         if not -seen <= task < seen:
             raise MetapriorError(f"task: expected a number from 0 to {seen - 1}, since {seen} were learned; got {task}")
-        return state._replace(weights=state.weights | {"code": state.codes[:, task]})
+        statistics = map_tensors(lambda leaf: leaf[:, task], state.kept)
+        return state._replace(weights=state.weights | {"code": state.codes[:, task]}, statistics=statistics)
 
     def universal(self, state: Learned) -> Learned:
-        """Turn to the middle of what the intervals of all tasks share, where one network may serve every task."""
+        """Turn to the middle of what the intervals of all tasks share, where one network may serve every task.
+
+        Its batch norms use the means of the statistics of all tasks.
+        """
         if not state.codes.shape[1]:
             return state
         middle = (state.codes.amax(1) + state.codes.amin(1)) / 2
-        return state._replace(weights=state.weights | {"code": middle})
+        statistics = map_tensors(lambda leaf: leaf.mean(1), state.kept)
+        return state._replace(weights=state.weights | {"code": middle}, statistics=statistics)
 
     def guess(self, state: Learned, x: Tree) -> tuple[Tensor, Tensor]:
         """Predict without being told the task: each query by the code whose prediction is the surest.
@@ -195,3 +207,7 @@ class ContinualHypernet(Prior):
         """Return the way `(E,)` from the centre of an interval to one of its corners, the same for all tasks."""
         signs = 2 * torch.randint(2, (len(self.net.code),), generator=random) - 1
         return self.half_width * signs.to(self.net.code)
+
+
+def _none(leaf: Tensor) -> Tensor:
+    return leaf[:, None][:, :0]
