@@ -35,3 +35,5 @@ for source in $sources; do
             --prior.adapts free --prior.step_size "${free[$source]}" --net conv4 --net.width 32
     done
 done
+
+python "$(dirname "$0")/score.py" "$runs"

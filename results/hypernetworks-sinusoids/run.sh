@@ -27,3 +27,22 @@ done
 acquire hypernet,larger-steps unlimited 4000 --prior hypernet --prior.step_size 0.1
 acquire plain,larger-steps unlimited 6800 --prior maml --prior.step_size 0.1
 acquire wide,equal-steps unlimited 4000 "${wide[@]}"
+
+# What matters, and what else could be done: 1,500 steps each.
+hypernet() { acquire "$1" unlimited 1500 --prior hypernet --prior.step_size 0.01 "${@:2}"; }
+hypernet "low_rank,16"
+for generator in linear factorised multiplicative templates chunked; do
+    hypernet "$generator" --prior.generator "$generator"
+done
+for size in 1 2 4 64; do hypernet "low_rank,$size" --prior.code_size "$size"; done
+hypernet "heads" --prior.adapts heads
+hypernet "all" --prior.adapts all
+hypernet "all,smaller-steps" --prior.adapts all --prior.step_size 0.001
+hypernet "dynamic" --prior.dynamic true
+acquire maml unlimited 1500 --prior maml --prior.step_size 0.01
+acquire meta_sgd unlimited 1500 --prior meta_sgd --prior.step_size 0.01
+acquire cavia unlimited 1500 --prior cavia --prior.step_size 1
+acquire leo unlimited 1500 --prior leo --prior.step_size 0.01
+for name in hypermaml amortised cnp; do acquire "$name" unlimited 1500 --prior "$name"; done
+
+python "$(dirname "$0")/score.py" "$runs"

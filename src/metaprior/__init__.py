@@ -10,7 +10,7 @@ from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Scratch
 from metaprior.evaluate import Evaluation, evaluate
 from metaprior.gradient import MAML, MetaSGD, Reptile
-from metaprior.hyper import Hypernet, Hypernetwork
+from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
 from metaprior.metric import ProtoNet, Ridge
 from metaprior.prior import Prior
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "MAML",
     "Acquired",
+    "Amortised",
     "Comparison",
+    "ContinualHypernet",
     "Evaluation",
     "FineTune",
     "Frozen",
+    "HyperMAML",
     "Hypernet",
     "Hypernetwork",
     "MetaSGD",

@@ -50,7 +50,8 @@ def test_what_gradient_steps_changed_is_kept_when_more_examples_come():
 def test_a_conditional_neural_process_adds_to_biases_alone():
     prior = build("cnp")
     assert set(prior.net.weights()) == {"layers.0.bias", "layers.1.bias", "head.bias"}
-    assert prior.encoder.attend is None and prior.inner_steps == 0
+    assert prior.encoder.attend is None
+    assert prior.inner_steps == 0
 
 
 def test_latent_embedding_optimisation_writes_the_head_and_steps_on_the_code():

@@ -50,14 +50,16 @@ def test_the_first_layer_has_the_code_alone():
     hypernetwork = DynamicHypernetwork(net)
     assert len(hypernetwork.told) == 0
     both = Hypernetwork(net)
-    both.load_state_dict({name.replace("writer.0", "writer"): value for name, value in hypernetwork.state_dict().items()})
+    both.load_state_dict(
+        {name.replace("writer.0", "writer"): value for name, value in hypernetwork.state_dict().items()}
+    )
     x = torch.rand(4, 3)
     assert torch.equal(hypernetwork(x), both(x))
 
 
 def test_an_error_on_the_way_leaves_nothing_behind():
     hypernetwork = DynamicHypernetwork(MLP(3, 2))
-    before = {name: value for name, value in hypernetwork.net.named_buffers()}
+    before = dict(hypernetwork.net.named_buffers())
     with pytest.raises(RuntimeError):
         hypernetwork(torch.rand(4, 7))
     assert all(value is before[name] for name, value in hypernetwork.net.named_buffers())
@@ -76,5 +78,7 @@ def test_a_layer_that_is_not_called_is_named():
 
 def test_a_layer_of_another_kind_is_refused():
     net = nn.Sequential(nn.Linear(3, 3), nn.Bilinear(3, 3, 2))
-    with pytest.raises(MetapriorError, match="expected linear layers, convolutions and norms to generate, got Bilinear"):
+    with pytest.raises(
+        MetapriorError, match="expected linear layers, convolutions and norms to generate, got Bilinear"
+    ):
         DynamicHypernetwork(net)

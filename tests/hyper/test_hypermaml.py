@@ -41,7 +41,8 @@ def test_before_any_example_the_shared_head_predicts():
 def test_each_row_of_a_regression_is_changed():
     prior = HyperMAML(MLP(4), outputs=2, regression=True)
     weight, bias = changes(prior, torch.rand(2, 6, 2))
-    assert weight.shape == (2, 2, 40) and bias.shape == (2, 2)
+    assert weight.shape == (2, 2, 40)
+    assert bias.shape == (2, 2)
     assert weight.abs().min() > 0
 
 

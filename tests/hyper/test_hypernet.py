@@ -121,7 +121,7 @@ def test_a_description_of_another_shape_is_refused():
     assert torch.equal(prior.start(2).weights["code"], prior.start(2, torch.zeros(2, 3)).weights["code"])
     with pytest.raises(ShapeError, match=r"about: expected a tensor of shape \(T, A\) = \(2, 3\), got \(2, 4\)"):
         prior.start(2, torch.zeros(2, 4))
-    with pytest.raises(ShapeError, match="about: .* got dict"):
+    with pytest.raises(ShapeError, match=r"about: .* got dict"):
         prior.start(2, {"text": torch.zeros(2, 3)})
     with pytest.raises(MetapriorError, match="about_size: expected a positive number, got 0"):
         Hypernet(MLP(1, 1), about_size=0)

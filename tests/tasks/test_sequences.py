@@ -12,7 +12,9 @@ def test_every_digit_is_in_one_task():
     episodes, digits = split_digits(), load_digits().data
     images = torch.cat([torch.cat([episode.support.x, episode.query.x], dim=1)[0] for episode in episodes])
     assert sorted(map(tuple, (images * 16).tolist())) == sorted(map(tuple, digits.tolist()))
-    assert all(set(part.y.flatten().tolist()) == {0, 1} for episode in episodes for part in (episode.support, episode.query))
+    assert all(
+        set(part.y.flatten().tolist()) == {0, 1} for episode in episodes for part in (episode.support, episode.query)
+    )
 
 
 def test_no_image_is_both_learned_and_asked():

@@ -97,7 +97,8 @@ class Amortised(Hypernet):
         about_size: int | None = None,
         dynamic: bool = False,
     ):
-        if not isinstance(getattr(features, "features", None), int):
+        width = getattr(features, "features", None)
+        if not isinstance(width, int):
             raise MetapriorError("features: expected a network with an attribute `features`, the width of its output")
         super().__init__(
             net, generator, code_size, hidden, generated, adapts, inner_steps, step_size, first_order, transductive,
@@ -107,7 +108,7 @@ class Amortised(Hypernet):
         self.outputs = outputs
         self.pooling = pooling
         code, seed = len(self.net.code), getattr(features, "seed", 0)
-        self.encoder = SupportEncoder(features.features, outputs, code, pooling=pooling, seed=seed)
+        self.encoder = SupportEncoder(width, outputs, code, pooling=pooling, seed=seed)
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:

@@ -54,7 +54,9 @@ class DynamicHypernetwork(Hypernetwork):
             layers[owner][leaf] = value
         self._owners = list(layers)
         kind = GENERATORS[self.generator]
-        writers = [kind(own, self.code_size, self.hidden, self.seed + place) for place, own in enumerate(layers.values())]
+        writers = [
+            kind(own, self.code_size, self.hidden, self.seed + place) for place, own in enumerate(layers.values())
+        ]
         self.writer = nn.ModuleList(writers)
         self.code = nn.Parameter(writers[0].initial_code(self.seed))
         self.told = nn.ParameterList(
@@ -77,9 +79,7 @@ class DynamicHypernetwork(Hypernetwork):
                 for leaf, value in before.items():
                     setattr(module, leaf, value)
         if missed := [owner for owner, before in zip(self._owners, places, strict=True) if not before]:
-            raise MetapriorError(
-                f"net: '{missed[0]}' has generated parameters, but was not called as a module, so that nothing reaches it"
-            )
+            raise MetapriorError(f"net: '{missed[0]}' has generated parameters, but was not called as a module")
         return output
 
     def weights(self, code: Tensor | None = None) -> dict[str, Tensor]:
@@ -87,7 +87,7 @@ class DynamicHypernetwork(Hypernetwork):
         code = self.code if code is None else code
         return {
             f"{owner}.{leaf}".lstrip("."): value
-            for owner, writer in zip(self._owners, self.writer, strict=True)
+            for owner, writer in zip(self._owners, self.writer.children(), strict=True)
             for leaf, value in writer(code).items()
         }
 
@@ -98,7 +98,7 @@ class DynamicHypernetwork(Hypernetwork):
             mean, variance = seen_moments(inputs[0])
             seen = torch.cat([mean, (variance + _LEAST_VARIANCE).sqrt()])
             code = code + self.told[place - 1] @ seen
-        for leaf, value in self.writer[place](code).items():
+        for leaf, value in self.writer.get_submodule(str(place))(code).items():
             before.setdefault(leaf, getattr(module, leaf))
             setattr(module, leaf, value)
 

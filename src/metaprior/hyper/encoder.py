@@ -78,7 +78,7 @@ class SupportEncoder(nn.Module):
 
     def empty(self, tasks: int) -> Pooled:
         """Return the pool of no examples, for T tasks."""
-        zeros = self.encode.head.weight.new_zeros
+        zeros = self.encode.head.get_parameter("weight").new_zeros
         return Pooled(zeros(tasks, self.heads, self.hidden), zeros(tasks, self.heads))
 
     def add(self, pool: Pooled, features: Tensor, targets: Tensor, real: Tensor) -> Pooled:

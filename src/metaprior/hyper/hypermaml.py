@@ -81,7 +81,7 @@ class HyperMAML(Prior):
         self.write = MLP(2 * hidden, rows * (features + 1), hidden=(hidden,), seed=seed + 1)
         # The change begins small, so that the head is at first what all tasks share.
         with torch.no_grad():
-            self.write.head.weight.mul_(0.1)
+            self.write.head.get_parameter("weight").mul_(0.1)
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
@@ -124,7 +124,7 @@ class HyperMAML(Prior):
         return torch.baddbmm(bias[:, None], apply(self.net, x), weight.transpose(1, 2))
 
     def changed_head(self, state: Impressions) -> tuple[Tensor, Tensor]:
-        """Return the weight `(T, K, F)` and bias `(T, K)` of each task's head; a class without examples keeps its own."""
+        """Return the weight `(T, K, F)` and bias `(T, K)` of each task's head; of unseen classes, the shared."""
         seen = state.counts > 0
         means = state.sums / state.counts.clamp(min=1)[..., None]
         across = means.sum(1, keepdim=True) / seen.sum(1).clamp(min=1)[:, None, None]

@@ -64,6 +64,8 @@ class Hypernet(MAML):
         {'code': torch.Size([4, 16])}
     """
 
+    net: Hypernetwork
+
     def __init__(
         self,
         net: nn.Module,

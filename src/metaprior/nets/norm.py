@@ -88,7 +88,7 @@ def seen_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     frame = _frame.get()
     given = None if frame is None or frame.given is None else next(frame.given)
-    mean, variance = moments(x, frame and frame.mask) if given is None else given
+    mean, variance = moments(x, None if frame is None else frame.mask) if given is None else given
     if frame is not None:
         frame.seen.append((mean, variance))
     return mean, variance

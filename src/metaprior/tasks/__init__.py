@@ -1,12 +1,14 @@
 """What a task is, and where tasks come from."""
 
 from metaprior.tasks.cifarfs import CIFARFS
+from metaprior.tasks.corrupted import Corrupted
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.glyphs import Glyphs
 from metaprior.tasks.images import Images
 from metaprior.tasks.linear import Linear
 from metaprior.tasks.omniglot import Omniglot
 from metaprior.tasks.scores import restrict, task_losses, task_scores
+from metaprior.tasks.sequences import permuted_glyphs, split_digits
 from metaprior.tasks.sinusoid import Sinusoid
 from metaprior.tasks.source import ClassPool, ClassSource, Split, TaskSource, TestSet
 from metaprior.tasks.stream import Stream
@@ -16,6 +18,7 @@ __all__ = [
     "CIFARFS",
     "ClassPool",
     "ClassSource",
+    "Corrupted",
     "Episode",
     "Examples",
     "Glyphs",
@@ -29,7 +32,9 @@ __all__ = [
     "TaskSource",
     "TaskSpec",
     "TestSet",
+    "permuted_glyphs",
     "restrict",
+    "split_digits",
     "task_losses",
     "task_scores",
 ]

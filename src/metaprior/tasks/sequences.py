@@ -38,7 +38,8 @@ def split_digits() -> list[Episode]:
         chosen = (digits // 2 == first // 2).nonzero().flatten()
         query = torch.arange(len(chosen)) % 5 == 4
         support, queries = (
-            Examples(images[part][None].float() / 16, digits[part][None] % 2) for part in (chosen[~query], chosen[query])
+            Examples(images[part][None].float() / 16, digits[part][None] % 2)
+            for part in (chosen[~query], chosen[query])
         )
         episodes.append(Episode(support, queries, ways=torch.tensor([2])))
     return episodes
@@ -69,5 +70,7 @@ def permuted_glyphs(tasks: int = 5, classes: int = 10, shots: int = 10, seed: in
     episodes = []
     for task in range(tasks):
         order = torch.randperm(784, generator=random) if task else torch.arange(784)
-        episodes.append(map_tensors(lambda leaf, order=order: leaf.flatten(2)[..., order] if leaf.ndim == 5 else leaf, whole))
+        episodes.append(
+            map_tensors(lambda leaf, order=order: leaf.flatten(2)[..., order] if leaf.ndim == 5 else leaf, whole)
+        )
     return episodes

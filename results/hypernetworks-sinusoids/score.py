@@ -1,0 +1,113 @@
+"""Score the acquired priors on fixed sinusoids: `python results/hypernetworks-sinusoids/score.py RUNS`."""
+
+import json
+import math
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+
+from metaprior import evaluate, load, read_card
+from metaprior.checkpoint import versions
+from metaprior.files import write_text
+from metaprior.tasks import Sinusoid
+
+HERE = Path(__file__).parent
+RANGES = {"in": (0.1, 5.0), "out": (5.0, 8.0)}
+STEPS = (1, 2, 5, 10, 20)
+FEED_FORWARD = {"hypermaml", "amortised", "cnp"}
+COMPARED = ("hypernet", "plain", "wide", "hypernet,larger-steps", "plain,larger-steps", "wide,equal-steps")
+
+
+def runs(folder):
+    """Yield the label, number of training tasks, and folder of each finished run."""
+    for finished in sorted(folder.glob("*/finished")):
+        label, tasks, _ = finished.parent.name.rsplit("-", 2)
+        yield label, tasks, finished.parent
+
+
+def score(folder):
+    """Return a row for each kind of prior, number of training tasks, range, and number of steps; seeds are together."""
+    tests = {name: Sinusoid(amplitude=amplitude).test_set(600, seed=0) for name, amplitude in RANGES.items()}
+    seeds = defaultdict(list)
+    for label, tasks, run in runs(folder):
+        prior, card = load(run), read_card(run)
+        for steps in (None,) if label in FEED_FORWARD else STEPS:
+            if steps is not None:
+                prior.test_steps = steps
+            for name, test in tests.items():
+                seeds[label, tasks, name, steps].append((evaluate(prior, test), card))
+        print(run.name, flush=True)
+    return [{"prior": key[0], "train_tasks": key[1], "range": key[2], "steps": key[3], **pooled(found)}
+            for key, found in seeds.items()]  # fmt: skip
+
+
+def pooled(found):
+    """Return the mean over seeds and tasks, its interval over tasks, the mean of each seed, and what it cost."""
+    scores = torch.stack([evaluation.scores for evaluation, _ in found]).mean(0)
+    first = found[0][0]
+    return {
+        "mean": finite(scores.mean()),
+        "interval_95": finite(1.96 * scores.std() / len(scores) ** 0.5),
+        "seeds": [finite(evaluation.scores.mean()) for evaluation, _ in found],
+        "tasks": len(scores),
+        "test_hash": first.hash,
+        "parameters": first.parameters,
+        "state_bytes": first.state_bytes,
+        "adapt_seconds": first.adapt_seconds,
+        "acquire_steps": found[0][1]["step"],
+        "acquire_seconds": sum(card["seconds"] for _, card in found) / len(found),
+    }
+
+
+def finite(value):
+    """Return a number for JSON, None if it diverged."""
+    return float(value) if math.isfinite(value) and value < 1e3 else None
+
+
+def cell(row):
+    """Return an error with its interval and the range of the seeds."""
+    if row is None:
+        return ""
+    if row["mean"] is None:
+        return "diverged"
+    low, high = min(row["seeds"]), max(row["seeds"])
+    return f"{row['mean']:.3g} ± {row['interval_95']:.2g} ({low:.3g} to {high:.3g})"
+
+
+def table(rows, chosen, first):
+    """Return rows as Markdown: in and out of distribution, after 1 and after 10 steps."""
+    known = {(row["prior"], row["train_tasks"], row["range"], row["steps"]): row for row in rows}
+    lines = [
+        f"| {first} | like those acquired, 1 step | 10 steps | larger amplitudes, 1 step | 10 steps | parameters "
+        "| adapted | acquired in |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, label, tasks in chosen:
+        row = known.get((label, tasks, "in", 1)) or known.get((label, tasks, "in", None))
+        if row is None:
+            continue
+        places = [(range_, steps) for range_ in RANGES for steps in (1, 10)]
+        errors = [known.get((label, tasks, *place)) for place in places]
+        if label in FEED_FORWARD:
+            errors = [known[label, tasks, range_, None] if steps == 1 else None for range_, steps in places]
+        numbers = f"{row['parameters']:,} | {row['state_bytes'] // 4:,}"
+        spent = f"{row['acquire_steps']:,} steps, {row['acquire_seconds']:.0f} s"
+        lines.append(f"| {name} | {' | '.join(map(cell, errors))} | {numbers} | {spent} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    """Write `result.json` and the tables beside this file."""
+    torch.set_num_threads(1)
+    rows = score(Path(sys.argv[1]))
+    write_text(HERE / "result.json", json.dumps({"versions": versions(), "seed": 0, "rows": rows}, indent=1) + "\n")
+    labels = dict.fromkeys((row["prior"], row["train_tasks"]) for row in rows)
+    compared = [(f"{label}, {tasks} tasks", label, tasks) for label, tasks in labels if label in COMPARED]
+    others = [(label, label, tasks) for label, tasks in labels if label not in COMPARED]
+    write_text(HERE / "table.md", table(rows, compared, "prior") + "\n" + table(rows, others, "1,500 steps"))
+
+
+if __name__ == "__main__":
+    main()
