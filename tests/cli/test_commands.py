@@ -11,6 +11,7 @@ import pytest
 from metaprior import load
 from metaprior.cli import COMMANDS, main
 from metaprior.cli.display import table
+from metaprior.registry import priors
 
 WAVES = ["--tasks", "sinusoid", "--tasks.queries", "10"]
 
@@ -56,6 +57,15 @@ def test_a_warning_is_one_line(tmp_path, capsys, monkeypatch):
     )
     assert main(["list"]) == 0
     assert capsys.readouterr().err == "metaprior: row 3 was skipped\n"
+
+
+@pytest.mark.parametrize("name", list(priors))
+def test_every_prior_is_acquired_stored_and_scored(name, tmp_path):
+    tasks = WAVES if "regression" in priors[name].kinds else ["--tasks", "glyphs"]
+    net = ["--net", "mlp", "--net.hidden", "[8]"]
+    words = ["--prior", name, *net, *tasks, "--steps", "2", "--tasks_per_step", "2", "--validations", "0"]
+    assert main(["acquire", *words, "--seed", "3", "--out", str(tmp_path)]) == 0
+    assert main(["evaluate", str(tmp_path), "--episodes", "2"]) == 0
 
 
 def test_a_preset_gives_its_arguments(tmp_path):

@@ -57,7 +57,6 @@ class ContinualHypernet(Prior):
         penalty: how strongly the weights of earlier tasks are held.
         half_width: of the interval around each code, all points of which are trained to serve the task; 0 for points.
             What all intervals share may then serve all tasks.
-        seed: of the points in the intervals.
 
     Source: von Oswald et al. 2020 (arXiv 1906.00695), eq. 2, without its look-ahead; intervals: Krukowski et al. 2024
     (HyperInterval, arXiv 2405.15444). Differs: an interval is trained at random corners of its box instead of by
@@ -87,7 +86,6 @@ class ContinualHypernet(Prior):
         learning_rate: float = 1e-3,
         penalty: float = 1.0,
         half_width: float = 0.0,
-        seed: int = 0,
     ):
         super().__init__()
         check_positive(steps=steps, learning_rate=learning_rate)
@@ -103,7 +101,6 @@ class ContinualHypernet(Prior):
         self.learning_rate = learning_rate
         self.penalty = penalty
         self.half_width = half_width
-        self.seed = seed
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
@@ -122,7 +119,7 @@ class ContinualHypernet(Prior):
             ShapeError: if a class id exceeds the outputs of the network.
         """
         written = self._written(state.weights, state.codes)
-        random = torch.Generator().manual_seed(self.seed + state.codes.shape[1])
+        random = torch.Generator().manual_seed(self.net.seed + state.codes.shape[1])
 
         def extra(weights: dict[str, Tensor]) -> Tensor:
             loss = weights["code"].new_zeros(examples.tasks)

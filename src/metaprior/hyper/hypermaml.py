@@ -45,7 +45,6 @@ class HyperMAML(Prior):
         outputs: C or D.
         regression: whether targets are values instead of classes.
         hidden: H, the units of the two networks that write.
-        seed: of their initial weights.
 
     Source: Przewięźlikowski et al. 2022 (arXiv 2205.15745), section 3. Differs: the classes of a task are written one
     by one by the same network, so that their order does not matter, where the paper writes all of them from one long
@@ -62,7 +61,7 @@ class HyperMAML(Prior):
     incremental: ClassVar[bool] = True
     headless: ClassVar[bool] = True
 
-    def __init__(self, net: nn.Module, outputs: int = 2, regression: bool = False, hidden: int = 128, seed: int = 0):
+    def __init__(self, net: nn.Module, outputs: int = 2, regression: bool = False, hidden: int = 128):
         super().__init__()
         check_positive(outputs=outputs, hidden=hidden)
         features = getattr(net, "features", None)
@@ -72,7 +71,7 @@ class HyperMAML(Prior):
         self.outputs = outputs
         self.regression = regression
         self.hidden = hidden
-        self.seed = seed
+        seed = getattr(net, "seed", 0)
         self.head = uninitialised(nn.Linear, features, outputs)
         initialise(nn.ModuleDict({"head": self.head}), seed)
         told = features + (2 * outputs if regression else 2)
@@ -86,7 +85,7 @@ class HyperMAML(Prior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features and a head of as many outputs as the tasks have."""
-        given = {"outputs": spec.outputs, "regression": spec.kind == "regression", "seed": seed} | arguments
+        given = {"outputs": spec.outputs, "regression": spec.kind == "regression"} | arguments
         return cls(default_net(spec, None, seed) if net is None else net, **given)
 
     def start(self, tasks: int, about: Tree = None) -> Impressions:
