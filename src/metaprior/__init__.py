@@ -12,6 +12,7 @@ from metaprior.evaluate import Evaluation, evaluate
 from metaprior.gradient import MAML, MetaSGD, Reptile
 from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
+from metaprior.memory import DistributedMemory
 from metaprior.metric import ProtoNet, Ridge
 from metaprior.prior import Prior
 
@@ -24,6 +25,7 @@ __all__ = [
     "Amortised",
     "Comparison",
     "ContinualHypernet",
+    "DistributedMemory",
     "Evaluation",
     "FineTune",
     "Frozen",

@@ -21,6 +21,7 @@ from metaprior.prior import Prior
 from metaprior.registry import describe, sources
 from metaprior.run import LOG_FILE, RESUME_FILE, Progress, Run, event_file, write_log
 from metaprior.tasks.source import TaskSource, TestSet, seeded
+from metaprior.tasks.stream import Stream
 
 __all__ = ["Acquired", "Progress", "acquire", "validation_set"]
 
@@ -199,7 +200,8 @@ def _outer_step(
     total = 0.0
     for start in range(0, episode.tasks, chunk):
         part = episode[start : start + chunk]
-        loss = prior.loss(part) * (part.tasks / episode.tasks)
+        objective = prior.stream_loss(part) if isinstance(part, Stream) else prior.loss(part)
+        loss = objective * (part.tasks / episode.tasks)
         loss.backward()
         total += loss.item()
     norm = _norm([parameter.grad for parameter in parameters if parameter.grad is not None])

@@ -14,6 +14,7 @@ from metaprior.errors import MetapriorError
 from metaprior.prior import Prior
 from metaprior.tasks.scores import task_scores
 from metaprior.tasks.source import Split, TaskSource, TestSet
+from metaprior.tasks.stream import Stream
 from metaprior.tree import nbytes
 
 __all__ = ["Evaluation", "check_fit", "evaluate", "input_shape"]
@@ -30,7 +31,7 @@ class Evaluation:
         transductive: whether predictions could depend on other queries.
         parameters: how many numbers the prior carries from task to task.
         state_bytes: the size of the belief about one task.
-        adapt_seconds: the time to adapt to one task and predict its queries.
+        adapt_seconds: the time to adapt to one task and predict its queries, or to follow one stream.
     """
 
     scores: Tensor
@@ -79,7 +80,7 @@ def evaluate(
     seed: int = 0,
     split: Split = "test",
 ) -> Evaluation:
-    """Adapt a prior to each of a fixed set of tasks and score its predictions.
+    """Adapt a prior to each of a fixed set of tasks and score its predictions; of streams, those of every step.
 
     Args:
         prior: on any device; it is left as it was.
@@ -112,21 +113,25 @@ def evaluate(
             for episode in tasks.episodes:
                 episode = episode.to(device)
                 start = time.perf_counter()
-                state = prior.observe(prior.start(episode.tasks, episode.about), episode.support)
-                prediction = prior.predict(state, episode.query.x)
+                if isinstance(episode, Stream):
+                    state, prediction = prior.start(episode.tasks), prior.stream(episode)
+                    asked, ways = episode.examples, None
+                else:
+                    state = prior.observe(prior.start(episode.tasks, episode.about), episode.support)
+                    prediction = prior.predict(state, episode.query.x)
+                    asked, ways = episode.query, episode.ways
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
                 seconds += time.perf_counter() - start
                 state_bytes = nbytes(state) // episode.tasks
-                scores.append(task_scores(prediction, episode.query, episode.ways).float().cpu())
+                scores.append(task_scores(prediction, asked, ways).float().cpu())
     finally:
         for module, training in modes:
             module.training = training
-    labels = tasks.episodes[0].query.y
-    assert labels is not None
+    assert asked.y is not None
     return Evaluation(
         scores=torch.cat(scores),
-        metric="mse" if labels.is_floating_point() else "accuracy",
+        metric="mse" if asked.y.is_floating_point() else "accuracy",
         hash=tasks.hash,
         transductive=prior.transductive,
         parameters=sum(parameter.numel() for parameter in prior.parameters()),

@@ -36,8 +36,11 @@ class Prior(nn.Module, ABC):
         learns: whether `acquire` has anything to change; False for controls that start from scratch.
         surrogate: whether `loss` stands in for an objective that it is not, so that only its gradient means something.
         headless: whether its network should end with features instead of outputs.
+        batch_norm: whether its network may have batch norm.
         outer: what `acquire` uses unless told otherwise: optimiser, learning rate, tasks of a step.
         transductive: whether a prediction may depend on the other queries.
+        early: whether `stream` lets an input have its say before its label arrives; where labels are late, it then does
+            not equal the loop over `predict` and `observe`.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
@@ -46,8 +49,10 @@ class Prior(nn.Module, ABC):
     learns: ClassVar[bool] = True
     surrogate: ClassVar[bool] = False
     headless: ClassVar[bool] = False
+    batch_norm: ClassVar[bool] = True
     outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 16}
     transductive: bool = False
+    early: bool = False
 
     @classmethod
     @abstractmethod
@@ -91,7 +96,7 @@ class Prior(nn.Module, ABC):
         return task_losses(prediction, episode.query, episode.ways).mean()
 
     def stream(self, stream: Stream, state: Tree = None) -> Tensor:
-        """Predict every step of a stream before its label, then observe the label that arrives.
+        """Predict every step of a stream before its label, then observe the labels that arrive.
 
         Args:
             stream: T streams of S steps.
@@ -104,13 +109,17 @@ class Prior(nn.Module, ABC):
         predictions = []
         for step in range(stream.steps):
             predictions.append(self.predict(state, stream.examples.take(slice(step, step + 1)).x))
-            arrived = step + 1 - stream.delay
-            if arrived >= 0:
-                state = self.observe(state, stream.examples.take(slice(arrived, arrived + 1)))
+            arrived = stream.arriving(step)
+            if arrived is not None:
+                state = self.observe(state, arrived)
         # A class that first arrives later had no probability before.
         width = max(prediction.shape[-1] for prediction in predictions)
         padded = [functional.pad(part, (0, width - part.shape[-1]), value=-torch.inf) for part in predictions]
         return torch.cat(padded, dim=1)
+
+    def stream_loss(self, stream: Stream) -> Tensor:
+        """Return the outer objective on streams: the mean loss of the predictions of all steps, and of all tasks."""
+        return task_losses(self.stream(stream), stream.examples).mean()
 
     @property
     def chunk_size(self) -> int | None:

@@ -33,7 +33,9 @@ def builder(name: str, net: str) -> Callable[[TaskSpec], Prior]:
     few = {key: value for key, value in STEPS[net].items() if key in inspect.signature(cls).parameters}
 
     def build(spec: TaskSpec) -> Prior:
-        return cls.for_tasks(spec, net_for(net, spec, cls.headless, **SIZES[net]), **(implied | few))
+        return cls.for_tasks(
+            spec, net_for(net, spec, cls.headless, batch_norm=cls.batch_norm, **SIZES[net]), **(implied | few)
+        )
 
     return build
 

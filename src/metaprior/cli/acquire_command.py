@@ -26,7 +26,9 @@ def run(words: Sequence[str]) -> None:
     cls = PRIOR.registry[parser.names["prior"]]
     net = None
     if "net" in parser.names:
-        net = net_for(parser.names["net"], source.spec, cls.headless, parsed.seed, **parser.given(parsed, "net"))
+        net = net_for(
+            parser.names["net"], source.spec, cls.headless, parsed.seed, cls.batch_norm, **parser.given(parsed, "net")
+        )
     prior = to_device(
         cls.for_tasks(source.spec, net=net, seed=parsed.seed, **parser.given(parsed, "prior")), parsed.device
     )

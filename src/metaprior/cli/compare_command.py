@@ -37,7 +37,9 @@ def run(words: Sequence[str]) -> None:
     options["shots"] = None if parsed.shots == "auto" else _counts(parsed.shots.removeprefix("none"))
     if "net" in parser.names:
         name, given = parser.names["net"], parser.given(parsed, "net")
-        options["build_net"] = lambda cls: net_for(name, source.spec, cls.headless, parsed.seed, **given)
+        options["build_net"] = lambda cls: net_for(
+            name, source.spec, cls.headless, parsed.seed, cls.batch_norm, **given
+        )
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
     with progress_bar("accuracy" if source.spec.kind == "classification" else "mse") as update:

@@ -56,7 +56,9 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0) -> nn.Module
     return MLP(inputs, outputs, hidden=(40, 40) if inputs == 1 else (128, 128), seed=seed)
 
 
-def net_for(name: str, spec: TaskSpec, headless: bool, seed: int = 0, **arguments: Any) -> nn.Module:
+def net_for(
+    name: str, spec: TaskSpec, headless: bool, seed: int = 0, batch_norm: bool = True, **arguments: Any
+) -> nn.Module:
     """Build a registered network of a shape that fits some tasks.
 
     Args:
@@ -64,6 +66,7 @@ def net_for(name: str, spec: TaskSpec, headless: bool, seed: int = 0, **argument
         spec: the tasks that it is for.
         headless: whether it should end with features instead of outputs.
         seed: of the initial weights.
+        batch_norm: whether it may have batch norm; it has group norm if it otherwise would.
         arguments: further constructor arguments.
 
     Raises:
@@ -79,7 +82,13 @@ def net_for(name: str, spec: TaskSpec, headless: bool, seed: int = 0, **argument
         raise MetapriorError(f"net: '{name}' is made of another network; name that one, and the prior 'hypernet'")
     if "channels" in wanted and not spec.is_image:
         raise MetapriorError(f"net: '{name}' takes images; the inputs of these tasks have the shape {spec.x_shape}")
-    fitting = {"inputs": math.prod(spec.x_shape), "outputs": None if headless else spec.outputs, "seed": seed}
+    fitting: dict[str, Any] = {
+        "inputs": math.prod(spec.x_shape),
+        "outputs": None if headless else spec.outputs,
+        "seed": seed,
+    }
     if spec.is_image:
         fitting |= {"channels": spec.x_shape[0], "size": spec.x_shape[-1]}
-    return cls(**{key: value for key, value in fitting.items() if key in wanted}, **arguments)
+    if not batch_norm and "norm" in wanted and wanted["norm"].default == "batch":
+        fitting["norm"] = "group"
+    return cls(**({key: value for key, value in fitting.items() if key in wanted} | arguments))

@@ -55,6 +55,7 @@ class MLP(nn.Module):
             uninitialised(nn.Linear, before, after, bias=norm == "none") for before, after in pairwise(widths)
         )
         self.norms = nn.ModuleList(norm_layer(norm, width) for width in self.hidden)
+        self.rectifiers = nn.ModuleList(nn.ReLU() for _ in self.hidden)
         self.head = nn.Identity() if outputs is None else uninitialised(nn.Linear, widths[-1], outputs)
         initialise(self, seed)
 
@@ -66,6 +67,6 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, *x)` to `(N, outputs)`, or to `(N, features)` without a head."""
         x = x.flatten(1)
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = norm(layer(x)).relu()
+        for layer, norm, rectifier in zip(self.layers, self.norms, self.rectifiers, strict=True):
+            x = rectifier(norm(layer(x)))
         return self.head(x)

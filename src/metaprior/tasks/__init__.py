@@ -12,6 +12,8 @@ from metaprior.tasks.sequences import permuted_glyphs, split_digits
 from metaprior.tasks.sinusoid import Sinusoid
 from metaprior.tasks.source import ClassPool, ClassSource, Split, TaskSource, TestSet
 from metaprior.tasks.stream import Stream
+from metaprior.tasks.streams import Streams
+from metaprior.tasks.strokes import Strokes
 from metaprior.tasks.table import Table
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "Sinusoid",
     "Split",
     "Stream",
+    "Streams",
+    "Strokes",
     "Table",
     "TaskSource",
     "TaskSpec",

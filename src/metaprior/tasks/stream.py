@@ -5,25 +5,29 @@ Axis letters: T tasks, S stream steps, D target features.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from metaprior.errors import ShapeError
 from metaprior.tasks.episode import Examples, _Value
+from metaprior.tree import map_tensors, tensors
 
 __all__ = ["Stream"]
 
 
 @dataclass(frozen=True, eq=False)
 class Stream(_Value):
-    """T streams of S steps: at step s a prior predicts `x[:, s]` and is then told the label of step `s + 1 - delay`.
+    """T streams of S steps: at step s a prior predicts `x[:, s]`, before it is told the label.
 
     Args:
         examples: `x` is `(T, S, *x)`, `y` is `(T, S)` class ids or `(T, S, D)` targets; the mask ends shorter streams.
-        delay: after how many steps a label arrives; 1 means right after the prediction.
+        delay: after how many steps a label arrives; 1 means right after the prediction. Or `(T, S)`, how many for each
+            label; 0 where it never arrives.
         shifts: `(T, S)`, True where the context changes, or None where that is not known.
 
     Raises:
-        ShapeError: if the examples carry no labels, `delay` is not positive, or `shifts` is of another shape.
+        ShapeError: if the examples carry no labels, or there are none, `delay` is not positive, or longer than the
+            streams, or `delay` or `shifts` is of another shape.
 
     Example:
         >>> import torch
@@ -32,17 +36,30 @@ class Stream(_Value):
     """
 
     examples: Examples
-    delay: int = 1
+    delay: int | Tensor = 1
     shifts: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.examples.y is None:
             raise ShapeError("examples: expected labelled examples, got y = None")
-        if self.delay < 1:
-            raise ShapeError(f"delay: expected at least 1 step, got {self.delay}")
-        if self.shifts is not None and tuple(self.shifts.shape) != (self.tasks, self.steps):
-            expected = f"(T, S) = ({self.tasks}, {self.steps})"
-            raise ShapeError(f"shifts: expected shape {expected}, got {tuple(self.shifts.shape)}")
+        if not self.steps:
+            raise ShapeError("examples: expected at least one step, got an empty stream")
+        expected = (self.tasks, self.steps)
+        for name, each in (("delay", self.delay), ("shifts", self.shifts)):
+            if isinstance(each, Tensor) and tuple(each.shape) != expected:
+                raise ShapeError(f"{name}: expected shape (T, S) = {expected}, got {tuple(each.shape)}")
+        if isinstance(self.delay, Tensor):
+            if bool((self.delay < 0).any()):
+                raise ShapeError(f"delay: expected 0 or more steps for each label, got {int(self.delay.min())}")
+        elif not 1 <= self.delay <= self.steps:
+            raise ShapeError(f"delay: expected 1 to {self.steps} steps, as many as the stream has, got {self.delay}")
+
+    @property
+    def delays(self) -> Tensor:
+        """`(T, S)`, after how many steps each label arrives; 0 where it never does."""
+        if isinstance(self.delay, Tensor):
+            return self.delay
+        return torch.full((self.tasks, self.steps), self.delay, device=tensors(self.examples.x)[0].device)
 
     @property
     def tasks(self) -> int:
@@ -53,3 +70,24 @@ class Stream(_Value):
     def steps(self) -> int:
         """S, the number of steps."""
         return self.examples.size
+
+    def arriving(self, step: int) -> Examples | None:
+        """Return the examples whose labels arrive after the prediction of a step, in order; None if none does.
+
+        Example:
+            >>> stream = Stream(Examples(torch.tensor([[[7.0], [8.0], [9.0]]]), torch.tensor([[0, 1, 1]])), delay=2)
+            >>> stream.arriving(0), stream.arriving(1).x.item()
+            (None, 7.0)
+        """
+        if not isinstance(self.delay, Tensor):
+            first = step + 1 - self.delay
+            return None if first < 0 else self.examples.take(slice(first, first + 1))
+        due = (torch.arange(self.steps, device=self.delay.device) + self.delay == step + 1) & (self.delay > 0)
+        due = due & self.examples.real
+        most = int(due.sum(1).max())
+        if not most:
+            return None
+        order = (~due).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
+        rows = torch.arange(self.tasks, device=order.device)[:, None]
+        chosen = map_tensors(lambda leaf: leaf[rows, order], self.examples)
+        return Examples(chosen.x, chosen.y, due[rows, order])

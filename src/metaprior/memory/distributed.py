@@ -1,0 +1,249 @@
+"""Layer-distributed memory: a recurrent cell behind every block of a network, told the labels as they arrive.
+
+Axis letters: T streams, S steps, N support, Q query, C classes, D target features, K numbers of feedback.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_positive
+from metaprior.memory.cells import Carried, Cell
+from metaprior.memory.feedback import arriving, encode, nothing, previous, width
+from metaprior.nets import Conv4, default_net
+from metaprior.nets.norm import sees_batch
+from metaprior.prior import Prior
+from metaprior.registry import priors
+from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.stream import Stream
+from metaprior.tree import Tree, map_tensors
+
+__all__ = ["DistributedMemory", "Remembered"]
+
+Feedback = Literal["all", "last", "none"]
+Late = Literal["hold", "wait"]
+STAGES = r"^(blocks|rectifiers)\.\d+$"
+"""The pattern of the blocks of the library's own networks."""
+
+
+class Remembered(NamedTuple):
+    """The belief of a layer-distributed memory.
+
+    Args:
+        cells: what each cell carries, by the name of its block.
+        label: `(T, K)`, the label that arrived last and that no cell has been told yet.
+    """
+
+    cells: dict[str, Carried]
+    label: Tensor
+
+
+@priors.register("distributed_memory")
+class DistributedMemory(Prior):
+    """Learn within a stream, by no gradient step: cells behind the blocks of a network carry what it has taught.
+
+    The output of a block goes through its cell, and on to the next block. At each step every cell is told the label
+    that has just arrived: that of the example before, or, if labels are late, of one further back.
+
+    Args:
+        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`, without batch norm, which would see the future.
+        x_shape: of one input.
+        outputs: C or D.
+        where: a regular expression; behind modules with a matching name there is a cell.
+        feedback: which cells are told labels: "all", the "last" one, or "none".
+        late: whether an example whose label is late enters the memory at once and its label when it comes ("hold"), or
+            both when the label comes ("wait").
+        steps_at_once: how many steps a block computes before the next block does; None for all of the stream. Results
+            do not depend on it.
+        save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
+            pass.
+
+    Source: Babu et al. 2021, "Online meta-learning via learning with layer-distributed memory", NeurIPS 2021. Of the
+    paper, the summary alone could be read; cells, encoding and sizes are ours.
+
+    Example:
+        >>> from metaprior.nets import MLP
+        >>> prior = DistributedMemory(MLP(inputs=4, outputs=3), x_shape=(4,), outputs=3)
+        >>> stream = Stream(Examples(torch.rand(2, 7, 4), torch.randint(3, (2, 7))))
+        >>> prior.stream(stream).shape
+        torch.Size([2, 7, 3])
+    """
+
+    order_free: ClassVar[bool] = False
+    incremental: ClassVar[bool] = True
+    batch_norm: ClassVar[bool] = False
+    outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 2e-3, "tasks_per_step": 16}
+
+    def __init__(
+        self,
+        net: nn.Module,
+        x_shape: Sequence[int],
+        outputs: int,
+        where: str = STAGES,
+        feedback: Feedback = "all",
+        late: Late = "hold",
+        steps_at_once: int | None = None,
+        save_memory: bool = False,
+    ):
+        super().__init__()
+        check_positive(outputs=outputs, steps_at_once=steps_at_once)
+        for name, value, known in (("feedback", feedback, ("all", "last", "none")), ("late", late, ("hold", "wait"))):
+            if value not in known:
+                raise UnknownNameError(f"choice for {name}", value, known)
+        if sees_batch(net):
+            raise MetapriorError("net: expected one without batch norm, which would see later steps; got one with it")
+        self.net = net
+        self.x_shape = tuple(x_shape)
+        self.outputs = outputs
+        self.where = where
+        self.feedback = feedback
+        self.late = late
+        self.early = late == "hold"
+        self.steps_at_once = steps_at_once
+        self.save_memory = save_memory
+        shapes = self._shapes()
+        if not shapes:
+            names = ", ".join(name for name, _ in net.named_modules() if name)
+            raise MetapriorError(f"where: expected a pattern that matches one of {names}; got '{where}'")
+        told = {name for name in shapes if feedback == "all" or (feedback == "last" and name == list(shapes)[-1])}
+        random = torch.Generator().manual_seed(getattr(net, "seed", 0) + 1)
+        self._places = list(shapes)
+        self.cells = nn.ModuleList(
+            Cell(shape, width(outputs) if name in told else 0, random) for name, shape in shapes.items()
+        )
+
+    @classmethod
+    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
+        """Build with a network for the inputs; Conv4 has 32 features and group norm here."""
+        if net is None and spec.is_image:
+            net = Conv4(spec.x_shape[0], spec.x_shape[1], spec.outputs, width=32, norm="group", seed=seed)
+        given: dict[str, Any] = {"x_shape": spec.x_shape, "outputs": spec.outputs} | arguments
+        return cls(default_net(spec, spec.outputs, seed) if net is None else net, **given)
+
+    def start(self, tasks: int, about: Tree = None) -> Remembered:
+        """Return memories of nothing, and no label."""
+        cells = {name: cell.start(tasks) for name, cell in zip(self._places, self._cells, strict=True)}
+        return Remembered(cells, nothing(tasks, self.outputs, next(self.cells.parameters())))
+
+    def observe(self, state: Remembered, examples: Examples) -> Remembered:
+        """Take a step on each example in turn, each told the label of the one before.
+
+        Args:
+            state: of T streams.
+            examples: `x` is `(T, N, *x)`; `y` is `(T, N)` class ids, `(T, N, D)` targets, or None if no label is known.
+
+        Raises:
+            ShapeError: if `examples` and `state` disagree about T, or a label does not fit the outputs.
+        """
+        if examples.tasks != state.label.shape[0]:
+            raise ShapeError(f"examples: expected T = {state.label.shape[0]} tasks as in state, got {examples.tasks}")
+        if not examples.size:
+            return state
+        told = encode(examples, self.outputs, state.label)
+        feedback, label = previous(told, state.label, examples.real)
+        cells = self._run(examples.x, state.cells, feedback, examples.mask)[1]
+        return Remembered(cells, label)
+
+    def predict(self, state: Remembered, x: Tree) -> Tensor:
+        """Return logits `(T, Q, C)` or values `(T, Q, D)`: of each query, as if it were the next of the stream."""
+        tasks, queries = x.shape[:2]
+        each = map_tensors(lambda leaf: leaf.repeat_interleave(queries, dim=0), state)
+        logits, _ = self._run(x.flatten(0, 1)[:, None], each.cells, each.label[:, None], None)
+        return logits.view(tasks, queries, -1)
+
+    def stream(self, stream: Stream, state: Remembered | None = None) -> Tensor:
+        """Predict every step of a stream; see `Prior.stream`. Takes one pass, unless labels are late and waited for."""
+        if self.late == "wait" and not _at_once(stream):
+            return super().stream(stream, state)
+        return self.follow(stream, state)[0]
+
+    def follow(self, stream: Stream, state: Remembered | None = None) -> tuple[Tensor, Remembered]:
+        """Predict every step of a stream, and return what is remembered of it.
+
+        If labels are late and `late` is "hold", the last of them are not yet part of what is remembered.
+
+        Returns:
+            Logits `(T, S, C)` or values `(T, S, D)`, and the belief after the stream.
+        """
+        state = self.start(stream.tasks) if state is None else state
+        told = encode(stream.examples, self.outputs, state.label)
+        feedback, label = previous(told, state.label, stream.examples.real)
+        if not _at_once(stream):
+            feedback, label = arriving(stream, self.outputs, state.label), nothing(stream.tasks, self.outputs, told)
+        logits, cells = self._run(stream.examples.x, state.cells, feedback, stream.examples.mask)
+        return logits, Remembered(cells, label)
+
+    def _run(
+        self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
+    ) -> tuple[Tensor, dict[str, Carried]]:
+        """Run the network over steps `(T, S, *x)`, a group of them at a time; return logits, and what is carried on."""
+        size = self.steps_at_once or x.shape[1]
+        logits = []
+        for first in range(0, x.shape[1], size):
+            group = slice(first, first + size)
+            parts = x[:, group], carried, feedback[:, group], None if real is None else real[:, group]
+            if self.save_memory and torch.is_grad_enabled():
+                output, carried = checkpoint(self._steps, *parts, use_reentrant=False)
+            else:
+                output, carried = self._steps(*parts)
+            logits.append(output)
+        return torch.cat(logits, dim=1), carried
+
+    def _steps(
+        self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
+    ) -> tuple[Tensor, dict[str, Carried]]:
+        after: dict[str, Carried] = {}
+        steps = x.shape[:2]
+
+        def through(name: str, cell: nn.Module, output: Tensor) -> Tensor:
+            outputs, after[name] = cell(output.unflatten(0, steps), carried[name], feedback, real)
+            return outputs.flatten(0, 1)
+
+        with self._cells_in_place(through):
+            logits = self.net(x.flatten(0, 1)).unflatten(0, steps)
+        return logits, after
+
+    @contextmanager
+    def _cells_in_place(self, through: Any) -> Iterator[None]:
+        """Inside, what leaves a block goes through its cell."""
+        hooks = [
+            self.net.get_submodule(name).register_forward_hook(
+                lambda module, inputs, output, name=name, cell=cell: through(name, cell, output)
+            )
+            for name, cell in zip(self._places, self._cells, strict=True)
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @property
+    def _cells(self) -> list[Cell]:
+        return list(self.cells)  # type: ignore[arg-type]
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of what leaves each block that has a cell, in the order in which they run."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        chosen = [(name, module) for name, module in self.net.named_modules() if name and re.search(self.where, name)]
+        hooks = [
+            module.register_forward_hook(lambda m, i, output, name=name: shapes.update({name: tuple(output.shape[1:])}))
+            for name, module in chosen
+        ]
+        try:
+            with torch.no_grad():
+                like = next(self.net.parameters())
+                self.net(like.new_zeros(1, *self.x_shape))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return shapes
+
+
+def _at_once(stream: Stream) -> bool:
+    return not isinstance(stream.delay, Tensor) and stream.delay == 1

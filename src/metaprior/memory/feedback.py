@@ -1,0 +1,88 @@
+"""What a recurrent prior is told at each step: the labels that arrive, as numbers.
+
+Axis letters: T streams, S steps, C classes, D target features, K numbers of feedback.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metaprior.errors import ShapeError
+from metaprior.tasks.episode import Examples
+from metaprior.tasks.stream import Stream
+
+__all__ = ["encode", "nothing", "previous", "width"]
+
+
+def width(outputs: int) -> int:
+    """Return K: a number for each class or target feature, and one that says that no label came."""
+    return outputs + 1
+
+
+def nothing(tasks: int, outputs: int, like: Tensor) -> Tensor:
+    """Return the feedback `(T, K)` of a step at which no label comes."""
+    return functional.one_hot(torch.full((tasks,), outputs, device=like.device), outputs + 1).to(like.dtype)
+
+
+def encode(examples: Examples, outputs: int, like: Tensor) -> Tensor:
+    """Return the labels of examples as feedback `(T, S, K)`; unlabelled ones say that no label came.
+
+    Raises:
+        ShapeError: if a class id, or the number of target features, does not fit the outputs.
+
+    Example:
+        >>> encode(Examples(torch.zeros(1, 2, 1), torch.tensor([[1, 0]])), 2, torch.zeros(()))
+        tensor([[[0., 1., 0.],
+                 [1., 0., 0.]]])
+    """
+    none = nothing(examples.tasks, outputs, like)[:, None].expand(-1, examples.size, -1)
+    if examples.y is None:
+        return none
+    if examples.y.is_floating_point():
+        if examples.y.shape[-1] != outputs:
+            raise ShapeError(f"y: expected {outputs} target features, got {examples.y.shape[-1]}")
+        told = functional.pad(examples.y, (0, 1))
+    else:
+        ids = examples.y.masked_fill(~examples.real, 0)
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < outputs:
+            raise ShapeError(f"y: expected class ids from 0 to {outputs - 1}, got {int(ids.max())}")
+        told = functional.one_hot(ids, outputs + 1).to(like.dtype)
+    return torch.where(examples.real[..., None], told, none)
+
+
+def previous(told: Tensor, pending: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift labels by one real step: at each step, what is told is the label of the real example before.
+
+    Args:
+        told: `(T, S, K)`, the label of each example.
+        pending: `(T, K)`, the label of the last example before these.
+        real: `(T, S)`, False for padding.
+
+    Returns:
+        The feedback `(T, S, K)`, and what is pending afterwards, `(T, K)`.
+
+    Example:
+        >>> told = torch.tensor([[[1.0], [2.0], [3.0]]])
+        >>> feedback, pending = previous(told, torch.zeros(1, 1), torch.tensor([[True, False, True]]))
+        >>> feedback.flatten().tolist(), pending.item()
+        ([0.0, 1.0, 1.0], 3.0)
+    """
+    known = torch.cat([pending[:, None], told], dim=1)
+    places = torch.arange(1, told.shape[1] + 1, device=real.device).expand_as(real)
+    last = functional.pad(torch.where(real, places, 0).cummax(1).values, (1, 0))
+    shifted = known.gather(1, last[..., None].expand(-1, -1, known.shape[-1]))
+    return shifted[:, :-1], shifted[:, -1]
+
+
+def arriving(stream: Stream, outputs: int, like: Tensor) -> Tensor:
+    """Return the feedback `(T, S, K)` of a stream: at each step, the sum of the labels that arrive before it.
+
+    Source: Santoro et al. 2016 (arXiv 1605.06065), section 3, where each label arrives one step late.
+    """
+    told = encode(stream.examples, outputs, like)
+    due = torch.arange(stream.steps, device=told.device) + stream.delays
+    coming = functional.one_hot(due.clamp(max=stream.steps), stream.steps + 1).to(told.dtype)[..., : stream.steps]
+    coming = coming * (stream.delays > 0)[..., None] * stream.examples.real[..., None]
+    feedback = coming.transpose(1, 2) @ told
+    silent = coming.sum(1) == 0
+    return torch.where(silent[..., None], nothing(stream.tasks, outputs, like)[:, None], feedback)

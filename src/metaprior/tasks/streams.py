@@ -1,0 +1,83 @@
+"""Streams made of the tasks of any source: their examples one at a time, in random order.
+
+Axis letters: T streams, S steps, C classes.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from metaprior.errors import DataError, check_positive
+from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.source import Split, TaskSource
+from metaprior.tasks.stream import Stream
+from metaprior.tree import map_tensors
+
+__all__ = ["Streams"]
+
+
+class Streams(TaskSource):
+    """The support sets of another source, shuffled into streams.
+
+    With `shots` images of each of `ways` characters, this is the protocol of Santoro et al. 2016 (arXiv 1605.06065):
+    each label comes with the image after its own, and a class can be known from its second presentation on.
+
+    Args:
+        source: of the tasks; its queries are not used.
+        delay: after how many steps a label arrives.
+        steps: S, to end a stream before its classes are used up, lest the last labels be known by counting; None for
+            all examples.
+        latest: the delay of each label is drawn at random, from `delay` to `latest`; None for `delay` always.
+        never: the probability that a label never arrives.
+
+    Example:
+        >>> from metaprior.tasks import Glyphs
+        >>> streams = Streams(Glyphs(ways=3, shots=4, queries=1), delay=2)
+        >>> stream = streams.sample(5, torch.Generator().manual_seed(0))
+        >>> stream.examples.x.shape, stream.examples.y[0].bincount()
+        (torch.Size([5, 12, 1, 28, 28]), tensor([4, 4, 4]))
+    """
+
+    def __init__(
+        self,
+        source: TaskSource,
+        delay: int = 1,
+        steps: int | None = None,
+        latest: int | None = None,
+        never: float = 0.0,
+    ):
+        check_positive(DataError, delay=delay, steps=steps)
+        if latest is not None and latest < delay:
+            raise DataError(f"latest: expected a delay of at least {delay}, the shortest, got {latest}")
+        if not 0 <= never <= 1:
+            raise DataError(f"never: expected a probability, got {never}")
+        self.source = source
+        self.delay = delay
+        self.steps = steps
+        self.latest = latest
+        self.never = never
+
+    @property
+    def spec(self) -> TaskSpec:  # type: ignore[override]
+        """What the tasks of the source have in common."""
+        return self.source.spec
+
+    def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Stream:  # type: ignore[override]
+        """Draw T streams: tasks of the source, then an order of each one's support, then delays."""
+        support = self.source.sample(tasks, generator, split).support
+        random = torch.rand(tasks, support.size, generator=generator)
+        # Padding goes to the end.
+        order = random.masked_fill(~support.real, 2.0).argsort(dim=1)[:, : self.steps]
+        rows = torch.arange(tasks)[:, None]
+        shuffled = map_tensors(lambda leaf: leaf[rows, order], support)
+        if shuffled.mask is not None and bool(shuffled.mask.all()):
+            shuffled = replace(shuffled, mask=None)
+        return Stream(shuffled, self._delays(shuffled, generator))
+
+    def _delays(self, examples: Examples, generator: torch.Generator) -> int | Tensor:
+        if self.latest is None and not self.never:
+            return self.delay
+        shape = (examples.tasks, examples.size)
+        delays = torch.randint(self.delay, (self.latest or self.delay) + 1, shape, generator=generator)
+        return delays.masked_fill(torch.rand(shape, generator=generator) < self.never, 0)

@@ -1,0 +1,171 @@
+"""Layer-distributed memory: where it sits, what it is told, how it is scheduled; that it learns within a stream."""
+
+import pytest
+import torch
+from torch import nn
+
+from metaprior import DistributedMemory, acquire, evaluate
+from metaprior.errors import MetapriorError, ShapeError, UnknownNameError
+from metaprior.nets import MLP, Conv4, ResNet12, initialise
+from metaprior.tasks import Examples, Stream, Streams, Strokes
+from metaprior.tree import tensors
+
+RANDOM = torch.Generator().manual_seed(0)
+STREAM = Stream(
+    Examples(torch.rand(3, 9, 4, generator=RANDOM), torch.randint(3, (3, 9), generator=RANDOM)),
+)
+
+
+def build(**arguments):
+    return DistributedMemory(MLP(4, 3, hidden=(8, 6)), (4,), 3, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "cells"),
+    [
+        (MLP(4, 3, hidden=(8, 6)), (4,), {"rectifiers.0": (8,), "rectifiers.1": (6,)}),
+        (
+            Conv4(1, 28, 3, width=8, norm="group"),
+            (1, 28, 28),
+            {"blocks.0": (8, 14, 14), "blocks.1": (8, 7, 7), "blocks.2": (8, 3, 3), "blocks.3": (8, 1, 1)},
+        ),
+        (
+            ResNet12(3, 3, widths=(8, 8, 8, 16), norm="group"),
+            (3, 32, 32),
+            {"blocks.0": (8, 16, 16), "blocks.1": (8, 8, 8), "blocks.2": (8, 4, 4), "blocks.3": (16, 2, 2)},
+        ),
+    ],
+    ids=["mlp", "conv4", "resnet12"],
+)
+def test_a_cell_stands_behind_every_block(net, shape, cells):
+    prior = DistributedMemory(net, shape, 3)
+    assert {name: tuple(carried.memory.shape[1:]) for name, carried in prior.start(2).cells.items()} == cells
+    stream = Stream(Examples(torch.rand(2, 3, *shape), torch.randint(3, (2, 3))))
+    assert prior.stream(stream).shape == (2, 3, 3)
+
+
+def test_where_it_sits_and_who_is_told_are_settings():
+    last = build(where="rectifiers.1")
+    assert list(last.start(1).cells) == ["rectifiers.1"]
+    told = {
+        name: [cell.from_label is not None for cell in build(feedback=name).cells] for name in ("all", "last", "none")
+    }
+    assert told == {"all": [True, True], "last": [False, True], "none": [False, False]}
+
+
+def test_a_cell_told_nothing_does_not_answer_to_labels():
+    other = Stream(Examples(STREAM.examples.x, 2 - STREAM.examples.y))
+    for feedback in ("all", "last", "none"):
+        prior = build(feedback=feedback)
+        assert torch.equal(prior.stream(STREAM), prior.stream(other)) == (feedback == "none")
+
+
+def test_no_prediction_sees_its_own_label_or_what_comes_later():
+    prior = build()
+    for step in range(9):
+        x, y = STREAM.examples.x.clone(), STREAM.examples.y.clone()
+        y[:, step:] = 2 - y[:, step:]
+        x[:, step + 1 :] = 0
+        changed = prior.stream(Stream(Examples(x, y)))
+        torch.testing.assert_close(changed[:, : step + 1], prior.stream(STREAM)[:, : step + 1])
+
+
+@pytest.mark.parametrize("delay", [1, 3])
+@pytest.mark.parametrize("late", ["hold", "wait"])
+def test_a_label_matters_from_when_it_arrives(delay, late):
+    prior = build(late=late)
+    y = STREAM.examples.y.clone()
+    y[:, 2] = (y[:, 2] + 1) % 3
+    streams = [Stream(Examples(STREAM.examples.x, labels), delay) for labels in (STREAM.examples.y, y)]
+    before, after = (prior.stream(stream) for stream in streams)
+    same = [torch.equal(before[:, step], after[:, step]) for step in range(9)]
+    assert same == [step < 2 + delay for step in range(9)]
+
+
+def test_held_examples_are_seen_before_their_labels():
+    x = STREAM.examples.x.clone()
+    x[:, 2] = 0
+    hold, wait = build(late="hold"), build(late="wait")
+    streams = [Stream(Examples(inputs, STREAM.examples.y), delay=4) for inputs in (STREAM.examples.x, x)]
+    differs = {
+        name: [not torch.equal(*(prior.stream(stream)[:, step] for stream in streams)) for step in (3, 4, 5, 6)]
+        for name, prior in (("hold", hold), ("wait", wait))
+    }
+    assert differs == {"hold": [True] * 4, "wait": [False, False, False, True]}
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 9])
+@pytest.mark.parametrize("save_memory", [False, True])
+def test_the_schedule_does_not_matter(size, save_memory):
+    reference, prior = build().double(), build(steps_at_once=size, save_memory=save_memory).double()
+    stream = STREAM.to(torch.float64)
+    expected = torch.autograd.grad(reference.stream_loss(stream), list(reference.parameters()))
+    got = torch.autograd.grad(prior.stream_loss(stream), list(prior.parameters()))
+    torch.testing.assert_close(got, expected)
+
+
+def test_a_stream_can_be_interrupted():
+    prior = build()
+    whole, after = prior.follow(STREAM)
+    first, between = prior.follow(Stream(STREAM.examples.take(slice(0, 4))))
+    second, end = prior.follow(Stream(STREAM.examples.take(slice(4, 9))), between)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    for part, expected in zip(tensors(end), tensors(after), strict=True):
+        torch.testing.assert_close(part, expected)
+
+
+class Small(nn.Module):
+    """The network of the pilot: two strided convolutions and a layer of 64."""
+
+    def __init__(self, outputs, seed):
+        super().__init__()
+        self.seed = seed
+        tail = nn.Sequential(nn.Flatten(), nn.Linear(144, 64))
+        self.blocks = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.Conv2d(8, 16, 3, 2, 1), tail)
+        self.head = nn.Linear(64, outputs)
+        initialise(self, seed)
+
+    def forward(self, x):
+        return self.head(self.blocks(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_memory_in_all_layers_told_labels_learns_what_memory_in_the_last_cannot(seed):
+    """SPEC of the thesis' claim: distributed with feedback, far better than at the end alone; at chance without."""
+    source = Streams(Strokes(ways=3, shots=10, queries=1), steps=10)
+    accuracy = {}
+    for name, arguments, steps in (
+        ("distributed", {}, 1100),
+        ("at the end", {"where": r"blocks\.2"}, 1100),
+        ("told at the end", {"feedback": "last"}, 1100),
+        ("told nothing", {"feedback": "none"}, 300),
+    ):
+        prior = DistributedMemory(Small(3, seed), (1, 10, 10), 3, **arguments)
+        acquire(prior, source, steps=steps, tasks_per_step=64, clip=1.0, anneal=False, validations=0, seed=seed)
+        accuracy[name] = evaluate(prior, source, episodes=500).mean
+    assert accuracy["distributed"] > 0.75
+    assert accuracy["at the end"] < 0.5
+    assert accuracy["told at the end"] < accuracy["distributed"] - 0.1
+    assert abs(accuracy["told nothing"] - 1 / 3) < 0.04
+
+
+def test_what_cannot_be_built_is_refused():
+    with pytest.raises(MetapriorError, match="net: expected one without batch norm"):
+        DistributedMemory(Conv4(1, 16, 3), (1, 16, 16), 3)
+    with pytest.raises(MetapriorError, match="where: expected a pattern that matches one of layers"):
+        build(where="nothing")
+    with pytest.raises(UnknownNameError, match="did you mean 'last'"):
+        build(feedback="lst")
+    with pytest.raises(UnknownNameError, match="did you mean 'wait'"):
+        build(late="wat")
+    with pytest.raises(MetapriorError, match="steps_at_once: expected a positive number, got 0"):
+        build(steps_at_once=0)
+
+
+def test_examples_of_another_number_of_streams_are_refused():
+    prior = build()
+    with pytest.raises(ShapeError, match="examples: expected T = 2 tasks as in state, got 3"):
+        prior.observe(prior.start(2), STREAM.examples)
+    with pytest.raises(ShapeError, match="y: expected class ids from 0 to 2, got 7"):
+        prior.observe(prior.start(3), Examples(STREAM.examples.x, STREAM.examples.y + 5))

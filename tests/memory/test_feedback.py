@@ -1,0 +1,65 @@
+"""Labels as feedback: each arrives when it should, once, and padding arrives never."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metaprior.errors import ShapeError
+from metaprior.memory.feedback import arriving, encode, nothing, previous
+from metaprior.tasks import Examples, Stream
+
+LIKE = torch.zeros(())
+
+
+def examples(y, mask=None):
+    y = torch.as_tensor(y)
+    return Examples(torch.zeros(*y.shape[:2], 1), y, mask)
+
+
+def test_no_label_is_a_class_of_its_own():
+    assert nothing(2, 3, LIKE).tolist() == [[0, 0, 0, 1]] * 2
+    assert encode(Examples(torch.zeros(1, 2, 1)), 3, LIKE).tolist() == [[[0, 0, 0, 1]] * 2]
+
+
+def test_padding_and_targets():
+    told = encode(examples([[2, 9]], torch.tensor([[True, False]])), 3, LIKE)
+    assert told.tolist() == [[[0, 0, 1, 0], [0, 0, 0, 1]]]
+    assert encode(examples([[[0.5]]]), 1, LIKE).tolist() == [[[0.5, 0.0]]]
+
+
+@pytest.mark.parametrize("y", [[[0, 3]], [[[0.1, 0.2]]], [[-1, 0]]])
+def test_what_does_not_fit_is_refused(y):
+    with pytest.raises(ShapeError, match="y: expected"):
+        encode(examples(y), 3, LIKE)
+
+
+@settings(max_examples=30, deadline=None)
+@given(real=st.lists(st.booleans(), min_size=1, max_size=8))
+def test_the_label_before_is_that_of_the_last_real_example(real):
+    mask = torch.tensor([real])
+    labels = torch.arange(1.0, len(real) + 1)[None, :, None]
+    feedback, pending = previous(labels, torch.zeros(1, 1), mask)
+    last = 0.0
+    for step, here in enumerate(real):
+        assert feedback[0, step].item() == last
+        last = step + 1.0 if here else last
+    assert pending.item() == last
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), steps=st.integers(1, 7))
+def test_each_label_arrives_once_and_in_time(data, steps):
+    ids = data.draw(st.lists(st.integers(0, 2), min_size=steps, max_size=steps))
+    delays = data.draw(st.lists(st.integers(0, steps), min_size=steps, max_size=steps))
+    stream = Stream(examples([ids]), torch.tensor([delays]))
+    feedback = arriving(stream, 3, LIKE)[0]
+    for step in range(steps):
+        due = [ids[sent] for sent in range(steps) if delays[sent] and sent + delays[sent] == step]
+        expected = [float(due.count(label)) for label in range(3)] + [0.0 if due else 1.0]
+        assert feedback[step].tolist() == expected
+
+
+def test_a_fixed_delay_is_a_shift():
+    stream = Stream(examples([[0, 1, 2, 0]]), delay=2)
+    assert arriving(stream, 3, LIKE).argmax(-1).tolist() == [[3, 3, 0, 1]]

@@ -1,0 +1,51 @@
+"""Streams of tasks: every example once, in random order, each label when it was said to come."""
+
+import pytest
+import torch
+
+from metaprior.errors import DataError
+from metaprior.tasks import Sinusoid, Streams, Strokes
+
+
+def draw(source, tasks=6, seed=0):
+    return source.sample(tasks, torch.Generator().manual_seed(seed))
+
+
+def test_every_example_of_the_support_comes_once():
+    source = Strokes(ways=3, shots=4, queries=1)
+    stream, support = draw(Streams(source)), draw(source).support
+    for task in range(6):
+        came = sorted(map(tuple, stream.examples.x[task].flatten(1).tolist()))
+        assert came == sorted(map(tuple, support.x[task].flatten(1).tolist()))
+    assert not torch.equal(stream.examples.y, support.y)
+    assert (stream.delay, stream.examples.mask) == (1, None)
+
+
+def test_a_stream_can_end_early():
+    stream = draw(Streams(Strokes(ways=3, shots=10, queries=1), steps=7))
+    assert stream.steps == 7
+    assert len({tuple(row.bincount(minlength=3).tolist()) for row in stream.examples.y}) > 1
+
+
+def test_shorter_tasks_end_with_padding():
+    stream = draw(Streams(Strokes(ways=(2, 4), shots=(1, 3), queries=1)), tasks=20)
+    real = stream.examples.real
+    assert (real[:, :-1] >= real[:, 1:]).all()
+    assert len(set(real.sum(1).tolist())) > 1
+
+
+def test_delays_are_drawn_between_bounds_and_some_labels_never_come():
+    stream = draw(Streams(Sinusoid(shots=50), delay=2, latest=5, never=0.3), tasks=40)
+    counts = stream.delays.flatten().bincount(minlength=6) / stream.delays.numel()
+    assert counts[1] == 0
+    assert counts[0].item() == pytest.approx(0.3, abs=0.04)
+    assert counts[2:].tolist() == pytest.approx([0.7 / 4] * 4, abs=0.04)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(DataError, match="latest: expected a delay of at least 3, the shortest, got 2"):
+        Streams(Sinusoid(), delay=3, latest=2)
+    with pytest.raises(DataError, match="never: expected a probability, got 2"):
+        Streams(Sinusoid(), never=2)
+    with pytest.raises(DataError, match="delay: expected a positive number, got 0"):
+        Streams(Sinusoid(), delay=0)
