@@ -26,18 +26,18 @@ class Carried(NamedTuple):
 
 
 class Cell(nn.Module):
-    """A long short-term memory; for maps, its products are convolutions, and it has as many memories as maps have places.
+    """A long short-term memory; for maps, its products are convolutions, and each place has a memory.
 
-    At each step `z = Wx u + Wh h + P e + b` is split into `i, f, o, g`; then `c = sigmoid(f + 1) c + sigmoid(i) tanh(g)`
-    and `h = sigmoid(o) tanh(c)`. For maps, `Wx` looks at one place and `Wh` at 3 x 3 of them.
+    At each step `z = Wx u + Wh h + P e + b` is split into `i, f, o, g`; `c = sigmoid(f + 1) c + sigmoid(i) tanh(g)` and
+    `h = sigmoid(o) tanh(c)` follow. For maps, `Wx` looks at one place and `Wh` at 3 x 3 of them.
 
     Args:
         shape: of what the cell takes and gives: `(F,)` or `(F, H, W)`.
         feedback: K; 0 for a cell that is told nothing.
         generator: of the initial weights.
 
-    Source: Hochreiter and Schmidhuber 1997; for maps Shi et al. 2015 (arXiv 1506.04214), without peepholes. Written from
-    products because torch's own recurrent layers know neither `vmap` nor second derivatives on every device.
+    Source: Hochreiter and Schmidhuber 1997; for maps Shi et al. 2015 (arXiv 1506.04214), without peepholes. Written
+    from products because torch's own recurrent layers know neither `vmap` nor second derivatives on every device.
 
     Example:
         >>> cell = Cell((8, 5, 5), feedback=3, generator=torch.Generator().manual_seed(0))

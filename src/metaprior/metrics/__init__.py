@@ -1,0 +1,29 @@
+"""Scores of logs: what happened in a stream, or in a sequence of tasks; pure functions of tensors."""
+
+from metaprior.metrics.sequences import (
+    backward_transfer,
+    forward_transfer,
+    performance_maintenance,
+    sample_efficiency,
+    stability,
+)
+from metaprior.metrics.streams import (
+    accuracy_by_presentation,
+    average_precision,
+    first_sights,
+    presentations,
+    running_accuracy,
+)
+
+__all__ = [
+    "accuracy_by_presentation",
+    "average_precision",
+    "backward_transfer",
+    "first_sights",
+    "forward_transfer",
+    "performance_maintenance",
+    "presentations",
+    "running_accuracy",
+    "sample_efficiency",
+    "stability",
+]

@@ -1,0 +1,106 @@
+"""Scores of what a prior predicted in streams, before it was told.
+
+Axis letters: T streams, S steps, C classes.
+"""
+
+import torch
+from torch import Tensor
+
+from metaprior.errors import ShapeError, check_positive
+
+__all__ = ["accuracy_by_presentation", "average_precision", "first_sights", "presentations", "running_accuracy"]
+
+
+def presentations(y: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return which presentation of its class each step is, `(T, S)`: 1 the first time, 2 the second; 0 for padding.
+
+    Args:
+        y: `(T, S)`, class ids.
+        real: `(T, S)`, False for padding; None where all are real.
+
+    Example:
+        >>> presentations(torch.tensor([[4, 7, 4, 4]]))
+        tensor([[1, 1, 2, 3]])
+    """
+    same = y[:, :, None] == y[:, None]
+    if real is not None:
+        same = same & real[:, None] & real[:, :, None]
+    return same.tril().sum(-1)
+
+
+def first_sights(y: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return `(T, S)`, True where a class comes for the first time, which nobody could know."""
+    return presentations(y, real) == 1
+
+
+def accuracy_by_presentation(hits: Tensor, y: Tensor, most: int = 10, real: Tensor | None = None) -> Tensor:
+    """Return the accuracy at the first, second, ... presentation of a class, over all streams.
+
+    Args:
+        hits: `(T, S)`, whether the prediction was right.
+        y: `(T, S)`, class ids.
+        most: how many presentations to score. "N-shot accuracy" is that at presentation N + 1.
+        real: `(T, S)`, False for padding.
+
+    Returns:
+        `(most,)`; NaN for a presentation that no class had.
+
+    Source: Santoro et al. 2016 (arXiv 1605.06065), table 1.
+
+    Example:
+        >>> accuracy_by_presentation(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 1, 0, 0]]), most=3)
+        tensor([0., 1., 1.])
+    """
+    _same_shape(hits=hits, y=y)
+    check_positive(most=most)
+    which = presentations(y, real)
+    return torch.stack([hits[which == number].float().mean() for number in range(1, most + 1)])
+
+
+def running_accuracy(hits: Tensor, window: int, real: Tensor | None = None) -> Tensor:
+    """Return the accuracy over the last `window` steps up to each step, `(T, S)`; over fewer at the beginning.
+
+    Example:
+        >>> running_accuracy(torch.tensor([[1, 0, 1, 1]]), window=2)
+        tensor([[1.0000, 0.5000, 0.5000, 1.0000]])
+    """
+    check_positive(window=window)
+    counted = torch.ones_like(hits, dtype=torch.float64) if real is None else real.double()
+    right, seen = (torch.nn.functional.pad(part.cumsum(1), (window, 0)) for part in (hits.double() * counted, counted))
+    steps = hits.shape[1]
+    return ((right[:, -steps:] - right[:, :steps]) / (seen[:, -steps:] - seen[:, :steps])).float()
+
+
+def average_precision(unknown: Tensor, hits: Tensor, y: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return how well a prior tells known classes from unknown ones and names the known, `(T,)`.
+
+    Steps are ranked by how unknown they were said to be, the best known first. Of the first k, those of a known class
+    that were rightly named are true positives; precision is their share of k, recall that of all steps of known
+    classes; the score is the area under the curve of precision against recall.
+
+    Args:
+        unknown: `(T, S)`, how likely the class was said to be a new one; any score that ranks.
+        hits: `(T, S)`, whether the class was rightly named, were it known.
+        y: `(T, S)`, class ids.
+        real: `(T, S)`, False for padding.
+
+    Source: Ren et al. 2021 (arXiv 2007.04546), section 4.
+
+    Example:
+        >>> average_precision(torch.tensor([[0.9, 0.2]]), torch.tensor([[0, 1]]), torch.tensor([[5, 5]]))
+        tensor([1.])
+    """
+    _same_shape(unknown=unknown, hits=hits, y=y)
+    known = presentations(y, real) > 1
+    score = unknown if real is None else unknown.masked_fill(~real, torch.inf)
+    order = score.argsort(dim=1, stable=True)
+    right = (hits.bool() & known).gather(1, order).double()
+    ranks = torch.arange(1, y.shape[1] + 1, device=y.device)
+    precision = right.cumsum(1) / ranks
+    return ((precision * right).sum(1) / known.sum(1).clamp(min=1)).float()
+
+
+def _same_shape(**parts: Tensor) -> None:
+    shapes = {name: tuple(part.shape) for name, part in parts.items()}
+    if len(set(shapes.values())) > 1 or any(len(shape) != 2 for shape in shapes.values()):
+        raise ShapeError(f"{', '.join(parts)}: expected one shape (T, S), got {shapes}")

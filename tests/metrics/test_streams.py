@@ -1,0 +1,65 @@
+"""Scores of streams, on logs short enough to score by hand."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metaprior.errors import ShapeError
+from metaprior.metrics import (
+    accuracy_by_presentation,
+    average_precision,
+    first_sights,
+    presentations,
+    running_accuracy,
+)
+
+Y = torch.tensor([[3, 3, 5, 3, 5], [1, 2, 1, 2, 9]])
+REAL = torch.tensor([[True] * 5, [True, False, True, True, True]])
+
+
+def test_presentations_count_a_class_of_one_stream():
+    assert presentations(Y).tolist() == [[1, 2, 1, 3, 2], [1, 1, 2, 2, 1]]
+    assert presentations(Y, REAL).tolist() == [[1, 2, 1, 3, 2], [1, 0, 2, 1, 1]]
+    assert first_sights(Y, REAL).tolist() == [[True, False, True, False, False], [True, False, False, True, True]]
+
+
+def test_accuracy_by_presentation():
+    hits = torch.tensor([[0, 1, 0, 1, 0], [1, 1, 1, 0, 0]])
+    assert accuracy_by_presentation(hits, Y, most=3).tolist() == pytest.approx([2 / 5, 2 / 4, 1])
+    assert accuracy_by_presentation(hits, Y, most=3, real=REAL).tolist() == pytest.approx([1 / 5, 2 / 3, 1])
+    assert accuracy_by_presentation(hits, Y, most=5)[3:].isnan().all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(hits=st.lists(st.booleans(), min_size=1, max_size=9), window=st.integers(1, 12))
+def test_running_accuracy_is_a_mean_of_the_last_steps(hits, window):
+    got = running_accuracy(torch.tensor([hits]), window)[0].tolist()
+    for step in range(len(hits)):
+        last = hits[max(0, step + 1 - window) : step + 1]
+        assert got[step] == pytest.approx(sum(last) / len(last))
+
+
+def test_padding_has_no_part_in_running_accuracy():
+    hits = torch.tensor([[1, 0, 0]])
+    assert running_accuracy(hits, 2, torch.tensor([[True, False, True]])).tolist() == [[1.0, 1.0, 0.0]]
+
+
+def test_average_precision_by_hand():
+    # Ranked: step 4 (known, right), 0 (new), 1 (known, wrong), 3 (known, right), 2 (new): 1/1 and 2/4, of 3 known.
+    unknown = torch.tensor([[0.2, 0.3, 0.9, 0.4, 0.1]])
+    hits = torch.tensor([[1, 0, 1, 1, 1]])
+    assert average_precision(unknown, hits, Y[:1]).item() == pytest.approx((1 + 2 / 4) / 3)
+
+
+def test_average_precision_of_the_perfect_and_the_hopeless():
+    new = first_sights(Y).float()
+    assert average_precision(new, torch.ones_like(Y), Y).tolist() == [1, 1]
+    assert average_precision(new, torch.zeros_like(Y), Y).tolist() == [0, 0]
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ShapeError, match=r"hits, y: expected one shape \(T, S\)"):
+        accuracy_by_presentation(Y[:1], Y)
+    with pytest.raises(ShapeError, match="expected one shape"):
+        average_precision(Y[0], Y[0], Y[0])
