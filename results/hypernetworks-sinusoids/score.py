@@ -15,7 +15,8 @@ from metaprior.tasks import Sinusoid
 
 HERE = Path(__file__).parent
 RANGES = {"in": (0.1, 5.0), "out": (5.0, 8.0)}
-STEPS = (1, 2, 5, 10, 20)
+MANY = (1, 2, 5, 10, 20)
+FOLLOWED = {(label, tasks) for label in ("hypernet", "plain", "wide") for tasks in ("unlimited", "30")}
 FEED_FORWARD = {"hypermaml", "amortised", "cnp"}
 COMPARED = ("hypernet", "plain", "wide", "hypernet,larger-steps", "plain,larger-steps", "wide,equal-steps")
 
@@ -28,42 +29,54 @@ def runs(folder):
 
 
 def score(folder):
-    """Return a row for each kind of prior, number of training tasks, range, and number of steps; seeds are together."""
+    """Return a row for each kind of prior, number of training tasks, range, and number of steps; seeds are together.
+
+    The scores of each run are kept in its folder, and not computed again.
+    """
     tests = {name: Sinusoid(amplitude=amplitude).test_set(600, seed=0) for name, amplitude in RANGES.items()}
     seeds = defaultdict(list)
     for label, tasks, run in runs(folder):
-        prior, card = load(run), read_card(run)
-        for steps in (None,) if label in FEED_FORWARD else STEPS:
-            if steps is not None:
-                prior.test_steps = steps
-            for name, test in tests.items():
-                seeds[label, tasks, name, steps].append((evaluate(prior, test), card))
-        print(run.name, flush=True)
-    return [{"prior": key[0], "train_tasks": key[1], "range": key[2], "steps": key[3], **pooled(found)}
-            for key, found in seeds.items()]  # fmt: skip
+        kept = run / "scores.json"
+        if not kept.exists():
+            steps = (None,) if label in FEED_FORWARD else MANY if (label, tasks) in FOLLOWED else (1, 10)
+            write_text(kept, json.dumps(list(scored(run, tests, steps))))
+            print(run.name, flush=True)
+        for row in json.loads(kept.read_text()):
+            seeds[label, tasks, row["range"], row["steps"]].append(row)
+    return [{"prior": key[0], "train_tasks": key[1], **pooled(found)} for key, found in seeds.items()]
+
+
+def scored(run, tests, many):
+    """Yield a row for each number of steps, and range, of one run."""
+    prior, card = load(run), read_card(run)
+    for steps in many:
+        if steps is not None:
+            prior.test_steps = steps
+        for name, test in tests.items():
+            result = evaluate(prior, test)
+            spent = {"acquire_steps": card["step"], "acquire_seconds": card["seconds"]}
+            scores = [finite(value) for value in result.scores.tolist()]
+            row = result.row() | spent | {"mean": finite(result.mean), "scores": scores}
+            yield {"range": name, "steps": steps, **row}
 
 
 def pooled(found):
     """Return the mean over seeds and tasks, its interval over tasks, the mean of each seed, and what it cost."""
-    scores = torch.stack([evaluation.scores for evaluation, _ in found]).mean(0)
-    first = found[0][0]
-    return {
-        "mean": finite(scores.mean()),
-        "interval_95": finite(1.96 * scores.std() / len(scores) ** 0.5),
-        "seeds": [finite(evaluation.scores.mean()) for evaluation, _ in found],
-        "tasks": len(scores),
-        "test_hash": first.hash,
-        "parameters": first.parameters,
-        "state_bytes": first.state_bytes,
-        "adapt_seconds": first.adapt_seconds,
-        "acquire_steps": found[0][1]["step"],
-        "acquire_seconds": sum(card["seconds"] for _, card in found) / len(found),
+    first = found[0]
+    scores = torch.tensor([[math.nan if value is None else value for value in row["scores"]] for row in found]).mean(0)
+    kept = ("range", "steps", "metric", "tasks", "test_hash", "parameters", "state_bytes", "acquire_steps")
+    return {name: first[name] for name in kept} | {
+        "mean": finite(scores.mean().item()),
+        "interval_95": finite(1.96 * scores.std().item() / len(scores) ** 0.5),
+        "seeds": [row["mean"] for row in found],
+        "adapt_seconds": min(row["adapt_seconds"] for row in found),
+        "acquire_seconds": sum(row["acquire_seconds"] for row in found) / len(found),
     }
 
 
 def finite(value):
     """Return a number for JSON, None if it diverged."""
-    return float(value) if math.isfinite(value) and value < 1e3 else None
+    return value if math.isfinite(value) and value < 1e4 else None
 
 
 def cell(row):

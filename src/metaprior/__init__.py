@@ -9,6 +9,7 @@ from metaprior.checkpoint import load, load_state, read_card, save, save_state
 from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Scratch
 from metaprior.evaluate import Evaluation, evaluate
+from metaprior.follow import Followed, follow
 from metaprior.gradient import MAML, MetaSGD, Reptile
 from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
@@ -28,6 +29,7 @@ __all__ = [
     "DistributedMemory",
     "Evaluation",
     "FineTune",
+    "Followed",
     "Frozen",
     "HyperMAML",
     "Hypernet",
@@ -47,6 +49,7 @@ __all__ = [
     "compare",
     "data",
     "evaluate",
+    "follow",
     "load",
     "load_state",
     "read_card",

@@ -18,10 +18,11 @@ from metaprior.draws import Draws
 from metaprior.errors import AcquireError, MetapriorError, check_positive
 from metaprior.evaluate import check_fit, evaluate
 from metaprior.prior import Prior
-from metaprior.registry import describe, sources
+from metaprior.registry import arguments, describe, sources
 from metaprior.run import LOG_FILE, RESUME_FILE, Progress, Run, event_file, write_log
 from metaprior.tasks.source import TaskSource, TestSet, seeded
 from metaprior.tasks.stream import Stream
+from metaprior.tasks.streams import Streams
 
 __all__ = ["Acquired", "Progress", "acquire", "validation_set"]
 
@@ -222,6 +223,9 @@ def _norm(gradients: list[Tensor]) -> Tensor:
 
 
 def _described(source: TaskSource) -> dict[str, Any]:
+    if isinstance(source, Streams):
+        settings = {key: value for key, value in arguments(source).items() if key != "source"}
+        return _described(source.source) | {"stream": settings}
     tasks = describe(source) if sources.name_of(type(source)) else {"foreign": type(source).__qualname__}
     spec = source.spec
     return {

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from metaprior import load
+from metaprior import load, read_card
 from metaprior.cli import COMMANDS, main
 from metaprior.cli.display import table
 from metaprior.registry import priors
@@ -119,6 +119,20 @@ def test_compare_prints_a_table_with_controls(tmp_path, capsys):
     assert load(tmp_path / "ridge").net.hidden == (8,)
 
 
+def test_a_memory_is_acquired_on_streams_and_followed(tmp_path, capsys):
+    tasks = ["--tasks", "strokes", "--tasks.ways", "3", "--tasks.shots", "6", "--tasks.queries", "1"]
+    words = ["--prior", "distributed_memory", "--net", "mlp", "--net.hidden", "[8]", *tasks, "--validations", "0"]
+    run, out = str(tmp_path / "run"), tmp_path / "out"
+    assert main(["acquire", *words, "--delay", "2", "--length", "12", "--steps", "2", "--out", run]) == 0
+    assert read_card(run)["stream"] == {"delay": 2, "steps": 12, "latest": None, "never": 0.0}
+    assert main(["stream", run, "--streams", "5", "--out", str(out)]) == 0
+    assert "over 12 steps of 5 streams" in " ".join(capsys.readouterr().out.split())
+    assert {path.name for path in out.iterdir()} == {"result.json", "steps.csv", "stream.png"}
+    assert main(["stream", run, "--streams", "5", "--delay", "3", "--latest", "5", "--never", "0.2"]) == 0
+    assert main(["stream", run, "--streams", "5", "--delay", "99"]) == 2
+    assert "delay: expected 1 to 12 steps" in capsys.readouterr().err
+
+
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
@@ -147,7 +161,7 @@ def test_help_of_every_command(capsys):
 WRONG = {
     "lst": "did you mean 'list'?",
     "acquire --prior mmal --tasks sinusoid --steps 1": "did you mean 'maml'?",
-    "acquire --tasks sinusoid --steps 1": "--prior: expected a name; known: anil",
+    "acquire --tasks sinusoid --steps 1": "--prior: expected a name; known: amortised, anil",
     "acquire --prior maml --steps 1": "--tasks: expected a name",
     "acquire --prior maml --tasks sinusoid": "steps, budget: expected one of them, or both; got neither",
     "acquire --prior maml --tasks sinusoid --steps 0": "steps: expected a positive number, got 0",

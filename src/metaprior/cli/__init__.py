@@ -14,6 +14,7 @@ COMMANDS = {
     "acquire": "acquire a prior from many related tasks",
     "adapt": "adapt a prior to a few labelled examples and predict others",
     "evaluate": "score a prior on fixed test tasks",
+    "stream": "let a prior learn within streams, and show how it does from step to step",
     "compare": "acquire several priors and the controls, and set them side by side",
     "list": "list priors, nets, task sources, or the zoo",
     "data": "list, download or find the real data sets",

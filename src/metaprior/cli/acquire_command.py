@@ -10,6 +10,7 @@ from metaprior.cli.choices import NET, PRIOR, TASKS, to_device
 from metaprior.cli.display import console, progress_bar
 from metaprior.files import write_text
 from metaprior.nets import net_for
+from metaprior.tasks.streams import Streams
 
 __all__ = ["run"]
 
@@ -21,8 +22,14 @@ def run(words: Sequence[str]) -> None:
     )
     parser.options.add_function_arguments(acquire, skip={"prior", "source", "report", "facts"}, fail_untyped=False)
     parser.options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
+    parser.options.add_argument(
+        "--delay", type=int | None, default=None, help="acquire on streams whose labels arrive so many steps late"
+    )
+    parser.options.add_argument("--length", type=int | None, default=None, help="steps of a stream; None for all")
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
+    if parsed.delay is not None:
+        source = Streams(source, parsed.delay, parsed.length)
     cls = PRIOR.registry[parser.names["prior"]]
     net = None
     if "net" in parser.names:
@@ -32,7 +39,8 @@ def run(words: Sequence[str]) -> None:
     prior = to_device(
         cls.for_tasks(source.spec, net=net, seed=parsed.seed, **parser.given(parsed, "prior")), parsed.device
     )
-    options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "device", "threads", *parser.choices}}
+    apart = {"config", "device", "threads", "delay", "length", *parser.choices}
+    options = {key: parsed[key] for key in vars(parsed) if key not in apart}
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
     metric = "accuracy" if source.spec.kind == "classification" else "mse"

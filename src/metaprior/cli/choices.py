@@ -1,11 +1,17 @@
 """The choices that several commands share."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from metaprior.checkpoint import read_card
 from metaprior.cli.arguments import Choice
 from metaprior.errors import MetapriorError
 from metaprior.prior import Prior
 from metaprior.registry import nets, priors, sources
 
-__all__ = ["NET", "PRIOR", "TASKS", "to_device"]
+__all__ = ["NET", "PRIOR", "TASKS", "own_tasks", "to_device"]
 
 PRIOR = Choice("prior", priors, skip=("net", "outputs", "pool", "features", "regression", "x_shape"))
 TASKS = Choice("tasks", sources, shorthand={"images": "folder", "table": "file"})
@@ -18,3 +24,13 @@ def to_device(prior: Prior, device: str) -> Prior:
         return prior.to(device)
     except (RuntimeError, AssertionError) as error:
         raise MetapriorError(f"--device: '{device}' cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def own_tasks(words: Sequence[str]) -> dict[str, Any]:
+    """Return the tasks that a run was acquired on as options, so that `--tasks.ways 5` changes one of them."""
+    for word in words:
+        if word.startswith("zoo:") or Path(word).exists():
+            with suppress(MetapriorError):  # which of the words is the run shows when they are parsed
+                tasks = read_card(word).get("tasks", {})
+                return {"tasks": {"name": tasks["source"], **tasks["arguments"]}} if "source" in tasks else {}
+    return {}

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from metaprior.checkpoint import load, read_card
+from metaprior.checkpoint import load
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import TASKS, to_device
+from metaprior.cli.choices import TASKS, own_tasks, to_device
 from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError
 from metaprior.evaluate import evaluate
@@ -30,7 +28,7 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--test_steps", type=int | None, default=None, help="inner steps of a gradient-based prior")
     options.add_argument("--out", type=str | None, default=None, help="a JSON file for the result")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
-    parsed = parser.parse(words, _own_tasks(words))
+    parsed = parser.parse(words, own_tasks(words))
     prior = to_device(load(parsed.run), parsed.device)
     for name in ("transductive", "test_steps"):
         if parsed[name] is not None:
@@ -55,13 +53,3 @@ def run(words: Sequence[str]) -> None:
     console.print(f"[bold]{result}[/bold]  (95 % interval over {len(result.scores)} tasks)")
     if parsed.out is not None:
         write_text(Path(parsed.out), json.dumps({"run": parsed.run, "seed": parsed.seed, **row}, indent=2) + "\n")
-
-
-def _own_tasks(words: Sequence[str]) -> dict[str, Any]:
-    """Return the tasks that a run was acquired on as options, so that `--tasks.ways 5` changes one of them."""
-    for word in words:
-        if word.startswith("zoo:") or Path(word).exists():
-            with suppress(MetapriorError):  # which of the words is the run shows when they are parsed
-                tasks = read_card(word).get("tasks", {})
-                return {"tasks": {"name": tasks["source"], **tasks["arguments"]}} if "source" in tasks else {}
-    return {}

@@ -1,0 +1,56 @@
+"""`metaprior stream`: let a prior learn within streams, and show how it does from step to step."""
+
+from collections.abc import Sequence
+
+from metaprior.checkpoint import load, read_card
+from metaprior.cli.arguments import Parser
+from metaprior.cli.choices import TASKS, own_tasks, to_device
+from metaprior.cli.display import console, table
+from metaprior.errors import MetapriorError
+from metaprior.follow import follow
+from metaprior.registry import sources
+from metaprior.tasks.streams import Streams
+
+__all__ = ["run"]
+
+
+def run(words: Sequence[str]) -> None:
+    """Follow fixed streams with a prior: its score from step to step, and at each presentation of a class."""
+    parser = Parser("stream", "Let a prior learn within streams.", (TASKS,))
+    options = parser.options
+    options.add_argument("run", help="a run folder, a checkpoint file, or zoo:NAME")
+    options.add_argument(
+        "--delay", type=int | None, default=None, help="steps until a label arrives; None for the run's own, or 1"
+    )
+    options.add_argument("--latest", type=int | None, default=None, help="draw delays at random, up to this one")
+    options.add_argument("--never", type=float, default=0.0, help="the probability that a label never arrives")
+    options.add_argument(
+        "--length", type=int | None, default=None, help="steps of a stream; None for the whole support"
+    )
+    options.add_argument("--streams", type=int, default=100, help="how many streams")
+    options.add_argument("--seed", type=int, default=0, help="of the streams")
+    options.add_argument("--split", default="test", choices=("train", "valid", "test"), help="which tasks")
+    options.add_argument("--window", type=int, default=10, help="steps of the running score")
+    options.add_argument("--out", type=str | None, default=None, help="a folder for result.json, steps.csv, stream.png")
+    options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
+    parsed = parser.parse(words, own_tasks(words))
+    prior = to_device(load(parsed.run), parsed.device)
+    source = parser.build(parsed, "tasks")
+    if source is None:
+        raise MetapriorError(f"--tasks: {parsed.run} does not say its tasks; expected one of {', '.join(sources)}")
+    own = read_card(parsed.run).get("stream", {})
+    delay, length = parsed.delay or own.get("delay", 1), parsed.length or own.get("steps")
+    streams = Streams(source, delay, length, parsed.latest, parsed.never)
+    log = follow(prior, streams, parsed.streams, parsed.seed, parsed.split)
+    percent = log.metric == "accuracy"
+    shown = log.by_presentation()
+    if shown:
+        rows = [(str(number), f"{100 * value:.1f} %") for number, value in shown.items()]
+        table(("presentation", "accuracy"), rows, title="of a class, over all streams")
+    result = log.result()
+    score = f"{100 * result['mean']:.2f} %" if percent else f"{result['mean']:.4g}"
+    cost = f"{1000 * log.step_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"
+    console.print(f"[bold]{score}[/bold] over {result['steps']} steps of {result['streams']} streams; {cost}")
+    if parsed.out is not None:
+        log.write(parsed.out, parsed.window)
+        console.print(f"{parsed.out}: result.json, steps.csv, stream.png (streams {log.hash})")

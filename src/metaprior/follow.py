@@ -1,0 +1,207 @@
+"""Follow streams with a prior, and keep a log of what it predicted before it was told.
+
+Axis letters: T streams, S steps.
+"""
+
+import csv
+import io
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaprior.errors import MetapriorError, check_positive, missing
+from metaprior.evaluate import check_fit
+from metaprior.files import write_bytes, write_text
+from metaprior.metrics import accuracy_by_presentation, presentations, running_accuracy
+from metaprior.prior import Prior
+from metaprior.tasks.source import Split, TaskSource
+from metaprior.tasks.stream import Stream
+from metaprior.tree import nbytes
+
+__all__ = ["Followed", "follow"]
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """What became of the predictions of each step.
+
+    Args:
+        scores: `(T, S)`, 1 where the class was right and 0 where not, or squared errors.
+        y: `(T, S)`, class ids; None for regression.
+        real: `(T, S)`, False for padding.
+        shifts: `(T, S)`, True where the context changed; None where that is not known.
+        metric: "accuracy" or "mse".
+        step_seconds: the time for one step of one stream.
+        state_bytes: the size of what is carried along one stream.
+        parameters: how many numbers the prior carries from stream to stream.
+        hash: of the streams.
+    """
+
+    scores: Tensor
+    y: Tensor | None
+    real: Tensor
+    shifts: Tensor | None
+    metric: str
+    step_seconds: float
+    state_bytes: int
+    parameters: int
+    hash: str
+
+    def by_step(self) -> Tensor:
+        """Return the mean score of each step over the streams, `(S,)`."""
+        return (self.scores * self.real).sum(0) / self.real.sum(0)
+
+    def running(self, window: int = 10) -> Tensor:
+        """Return the mean over streams of the mean score of the last steps, `(S,)`."""
+        each = running_accuracy(self.scores, window, self.real)
+        return each.masked_fill(~self.real, 0).nan_to_num().sum(0) / self.real.sum(0)
+
+    def by_presentation(self) -> dict[int, float]:
+        """Return the accuracy at the first, second, ... presentation of a class; empty for regression."""
+        if self.y is None:
+            return {}
+        most = int(presentations(self.y, self.real).max())
+        accuracy = accuracy_by_presentation(self.scores, self.y, most, self.real)
+        return {number + 1: value for number, value in enumerate(accuracy.tolist())}
+
+    def since_shift(self) -> dict[int, float]:
+        """Return the mean score so many steps after a context changed, 0 at the change itself: dip and recovery."""
+        if self.shifts is None:
+            return {}
+        steps = torch.arange(self.scores.shape[1])
+        last = torch.where(self.shifts.bool(), steps, -1).cummax(1).values
+        since = (steps - last).masked_fill((last < 0) | ~self.real, -1)
+        return {step: self.scores[since == step].mean().item() for step in range(int(since.max()) + 1)}
+
+    def result(self) -> dict[str, Any]:
+        """Return everything but the single scores, ready for JSON."""
+        each = (self.scores * self.real).sum(1) / self.real.sum(1)
+        return {
+            "metric": self.metric,
+            "mean": each.mean().item(),
+            "interval_95": 1.96 * each.std().item() / len(each) ** 0.5 if len(each) > 1 else None,
+            "streams": len(each),
+            "steps": self.scores.shape[1],
+            "by_presentation": self.by_presentation(),
+            "since_shift": self.since_shift(),
+            "step_seconds": self.step_seconds,
+            "state_bytes": self.state_bytes,
+            "parameters": self.parameters,
+            "test_hash": self.hash,
+        }
+
+    def write(self, folder: str | Path, window: int = 10) -> None:
+        """Write `result.json`, `steps.csv` and `stream.png` into a folder.
+
+        Raises:
+            MetapriorError: if matplotlib is not installed; the other two are written all the same.
+        """
+        folder = Path(folder)
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["step", self.metric, f"{self.metric} of the last {window} steps"])
+        for step, values in enumerate(zip(self.by_step().tolist(), self.running(window).tolist(), strict=True)):
+            rows.writerow([step + 1, *(f"{value:.6g}" for value in values)])
+        write_text(folder / "steps.csv", text.getvalue())
+        write_text(folder / "result.json", json.dumps(self.result(), indent=2) + "\n")
+        write_bytes(folder / "stream.png", self.draw(window))
+
+    def draw(self, window: int = 10) -> bytes:
+        """Return a PNG of the score along the stream, with context changes marked, and by presentation."""
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise missing("matplotlib", "vision", "drawing what became of a stream") from error
+        shown = self.by_presentation()
+        figure = Figure(figsize=(11 if shown else 6, 4), layout="constrained")
+        axes = figure.subplots(1, 2 if shown else 1, squeeze=False)[0]
+        steps = range(1, self.scores.shape[1] + 1)
+        axes[0].plot(steps, self.by_step(), color="C0", alpha=0.35, label="each step")
+        axes[0].plot(steps, self.running(window), color="C0", label=f"last {window} steps")
+        if self.shifts is not None and len(self.shifts) == 1:
+            for step in self.shifts[0].nonzero().flatten().tolist():
+                axes[0].axvline(step + 1, color="grey", linewidth=0.8, linestyle=":")
+        axes[0].set_xlabel("step")
+        axes[0].legend(frameon=False)
+        if shown:
+            axes[1].plot(list(shown), list(shown.values()), marker="o", markersize=4)
+            axes[1].set_xlabel("presentation of the class")
+        for axis in axes:
+            axis.grid(alpha=0.3)
+            axis.set_ylabel("accuracy" if self.metric == "accuracy" else "mean squared error")
+            if self.metric == "accuracy":
+                axis.set_ylim(0, 1.02)
+                axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=130)
+        return buffer.getvalue()
+
+
+def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, split: Split = "test") -> Followed:
+    """Let a prior predict the steps of fixed streams, each before its label, with no change to the prior.
+
+    Args:
+        prior: on any device; it is left as it was.
+        source: of streams, such as `metaprior.tasks.Streams`.
+        streams: T.
+        seed: of the drawing.
+        split: what to draw from.
+
+    Raises:
+        MetapriorError: if the source draws no streams, or the prior is not for tasks of this kind.
+
+    Example:
+        >>> from metaprior import ProtoNet
+        >>> from metaprior.tasks import Streams, Strokes
+        >>> from torch import nn
+        >>> log = follow(ProtoNet(nn.Flatten(), ways=3), Streams(Strokes(ways=3, shots=4, queries=1)), streams=20)
+        >>> [round(accuracy, 1) for accuracy in log.by_presentation().values()]
+        [0.1, 0.9, 0.9, 0.9]
+    """
+    check_positive(streams=streams)
+    check_fit(prior, source)
+    tests = source.test_set(streams, seed, split)
+    if not all(isinstance(part, Stream) for part in tests.episodes):
+        raise MetapriorError(f"source: expected streams (see tasks.Streams), got {type(source).__name__}")
+    modes = [(module, module.training) for module in prior.modules()]
+    prior.eval()
+    device = next((parameter.device for parameter in prior.parameters()), torch.device("cpu"))
+    predictions, seconds, state_bytes = [], 0.0, 0
+    try:
+        with torch.no_grad():
+            for part in tests.episodes:
+                start = time.perf_counter()
+                predictions.append(prior.stream(part.to(device)).cpu())  # type: ignore[arg-type]
+                seconds += time.perf_counter() - start
+                state_bytes = nbytes(prior.start(part.tasks)) // part.tasks
+    finally:
+        for module, training in modes:
+            module.training = training
+    parts: list[Stream] = list(tests.episodes)  # type: ignore[arg-type]
+    scores = [_scores(prediction, part) for prediction, part in zip(predictions, parts, strict=True)]
+    y = torch.cat([part.examples.y for part in parts])  # type: ignore[misc]
+    shifts = [part.shifts for part in parts if part.shifts is not None]
+    return Followed(
+        scores=torch.cat(scores),
+        y=None if y.is_floating_point() else y,
+        real=torch.cat([part.examples.real for part in parts]),
+        shifts=torch.cat(shifts) if shifts else None,
+        metric="mse" if y.is_floating_point() else "accuracy",
+        step_seconds=seconds / scores[0].shape[1] / streams,
+        state_bytes=state_bytes,
+        parameters=sum(parameter.numel() for parameter in prior.parameters()),
+        hash=tests.hash,
+    )
+
+
+def _scores(prediction: Tensor, stream: Stream) -> Tensor:
+    y = stream.examples.y
+    assert y is not None
+    if y.is_floating_point():
+        return (prediction - y).square().mean(-1)
+    return (prediction.argmax(-1) == y).float()
