@@ -166,7 +166,8 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
     check_positive(streams=streams)
     check_fit(prior, source)
     tests = source.test_set(streams, seed, split)
-    if not all(isinstance(part, Stream) for part in tests.episodes):
+    parts = [part for part in tests.episodes if isinstance(part, Stream)]
+    if not parts:
         raise MetapriorError(f"source: expected streams (see tasks.Streams), got {type(source).__name__}")
     modes = [(module, module.training) for module in prior.modules()]
     prior.eval()
@@ -174,15 +175,15 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
     predictions, seconds, state_bytes = [], 0.0, 0
     try:
         with torch.no_grad():
-            for part in tests.episodes:
+            for part in parts:
                 start = time.perf_counter()
-                predictions.append(prior.stream(part.to(device)).cpu())  # type: ignore[arg-type]
+                predictions.append(prior.stream(part.to(device)).cpu())
                 seconds += time.perf_counter() - start
-                state_bytes = nbytes(prior.start(part.tasks)) // part.tasks
+                first = part.examples.take(slice(0, 1)).to(device)
+                state_bytes = nbytes(prior.observe(prior.start(part.tasks), first)) // part.tasks
     finally:
         for module, training in modes:
             module.training = training
-    parts: list[Stream] = list(tests.episodes)  # type: ignore[arg-type]
     scores = [_scores(prediction, part) for prediction, part in zip(predictions, parts, strict=True)]
     y = torch.cat([part.examples.y for part in parts])  # type: ignore[misc]
     shifts = [part.shifts for part in parts if part.shifts is not None]
