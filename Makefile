@@ -10,9 +10,9 @@ compare: $(VENV)/user
 		--net conv4 --net.width 32 --budget 20 --tasks_per_step 2 --learning_rate 0.003 --episodes 200 \
 		--shots 1,5 --shots-episodes 20 --validations 5 --validation-tasks 20 --out runs/compare
 
-## the tests
+## the tests, on all cores, one thread each
 test: $(VENV)/developer
-	$(VENV)/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q --numprocesses auto --dist loadgroup
 
 ## the tests that take longer than a minute each
 slow: $(VENV)/developer

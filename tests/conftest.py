@@ -25,3 +25,10 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 def _same_randomness() -> None:
     """Layers that a test makes begin with the same weights, whichever tests ran before it."""
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, which may share what took long to make, on one core; those of the suite share nothing."""
+    for item in items:
+        if "conformance" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
