@@ -28,7 +28,7 @@ def _same_randomness() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, which may share what took long to make, on one core; those of the suite share nothing."""
+    """Keep the tests of a file on one core, since they may share what took long to make; conformance checks do not."""
     for item in items:
         if "conformance" not in item.path.parts:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
