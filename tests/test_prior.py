@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metaprior import MAML, Prior, ProtoNet
+from metaprior import MAML, FineTune, Prior, ProtoNet, acquire
+from metaprior.errors import MetapriorError
 from metaprior.nets import MLP
-from metaprior.tasks import Episode, Examples, Stream, TaskSpec, task_losses
+from metaprior.tasks import Episode, Examples, Stream, Streams, Strokes, TaskSpec, task_losses
 from metaprior.tree import Tree
 
 
@@ -101,3 +102,10 @@ def test_ways_restrict_the_default_loss():
     episode = Episode(Examples(x, y), Examples(x, y), ways=torch.tensor([2]))
     prediction = prior.predict(prior.observe(prior.start(1), episode.support), x)
     assert prior.loss(episode) == task_losses(prediction[..., :2], episode.query).mean()
+
+
+def test_an_objective_of_its_own_is_not_passed_over_on_streams():
+    streams = Streams(Strokes(ways=2, shots=3, queries=1))
+    prior = FineTune(MLP(100), outputs=2)
+    with pytest.raises(MetapriorError, match="prior: FineTune is acquired on episodes, and follows streams later"):
+        acquire(prior, streams, steps=1)

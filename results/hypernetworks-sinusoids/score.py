@@ -69,6 +69,7 @@ def pooled(found):
         "mean": finite(scores.mean().item()),
         "interval_95": finite(1.96 * scores.std().item() / len(scores) ** 0.5),
         "seeds": [row["mean"] for row in found],
+        "diverged": sum(value is None for row in found for value in row["scores"]) / scores.numel() / len(found),
         "adapt_seconds": min(row["adapt_seconds"] for row in found),
         "acquire_seconds": sum(row["acquire_seconds"] for row in found) / len(found),
     }
@@ -84,7 +85,7 @@ def cell(row):
     if row is None:
         return ""
     if row["mean"] is None:
-        return "diverged"
+        return f"diverges on {100 * row['diverged']:.2g} % of tasks"
     low, high = min(row["seeds"]), max(row["seeds"])
     return f"{row['mean']:.3g} ± {row['interval_95']:.2g} ({low:.3g} to {high:.3g})"
 

@@ -123,6 +123,7 @@ def acquire(
         "seed": seed,
         "tasks": card["tasks"],
         "data": card["data_hash"],
+        "stream": card.get("stream"),
         "tasks_per_step": tasks_per_step or suggested["tasks_per_step"],
         "optimiser": kind.__name__,
         "learning_rate": top_rate,

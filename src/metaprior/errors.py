@@ -1,6 +1,7 @@
 """The errors that a user can cause: each is one sentence that names the argument, what came and what was expected."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "MetapriorError",
     "ShapeError",
     "UnknownNameError",
+    "check_pattern",
     "check_positive",
     "missing",
 ]
@@ -66,6 +68,21 @@ def check_positive(kind: type[MetapriorError] = MetapriorError, /, **numbers: fl
     for name, number in numbers.items():
         if number is not None and not number > 0:
             raise kind(f"{name}: expected a positive number, got {number}")
+
+
+def check_pattern(**patterns: str) -> None:
+    """Raise an error, naming the argument, if a text is not a regular expression.
+
+    Example:
+        >>> check_pattern(adapted="(")
+        Traceback (most recent call last):
+        metaprior.errors.MetapriorError: adapted: expected a regular expression, got '(' (missing ), ...
+    """
+    for name, pattern in patterns.items():
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise MetapriorError(f"{name}: expected a regular expression, got '{pattern}' ({error})") from error
 
 
 def missing(package: str, extra: str, purpose: str) -> MetapriorError:

@@ -40,6 +40,7 @@ class Followed:
         state_bytes: the size of what is carried along one stream.
         parameters: how many numbers the prior carries from stream to stream.
         hash: of the streams.
+        transductive: whether predictions could depend on the other queries.
     """
 
     scores: Tensor
@@ -51,6 +52,7 @@ class Followed:
     state_bytes: int
     parameters: int
     hash: str
+    transductive: bool = False
 
     def by_step(self) -> Tensor:
         """Return the mean score of each step over the streams, `(S,)`."""
@@ -93,10 +95,11 @@ class Followed:
             "state_bytes": self.state_bytes,
             "parameters": self.parameters,
             "test_hash": self.hash,
+            "transductive": self.transductive,
         }
 
-    def write(self, folder: str | Path, window: int = 10) -> None:
-        """Write `result.json`, `steps.csv` and `stream.png` into a folder.
+    def write(self, folder: str | Path, window: int = 10, settings: dict[str, Any] | None = None) -> None:
+        """Write `result.json`, beginning with the settings given, `steps.csv` and `stream.png` into a folder.
 
         Raises:
             MetapriorError: if matplotlib is not installed; the other two are written all the same.
@@ -108,7 +111,7 @@ class Followed:
         for step, values in enumerate(zip(self.by_step().tolist(), self.running(window).tolist(), strict=True)):
             rows.writerow([step + 1, *(f"{value:.6g}" for value in values)])
         write_text(folder / "steps.csv", text.getvalue())
-        write_text(folder / "result.json", json.dumps(self.result(), indent=2) + "\n")
+        write_text(folder / "result.json", json.dumps((settings or {}) | self.result(), indent=2) + "\n")
         write_bytes(folder / "stream.png", self.draw(window))
 
     def draw(self, window: int = 10) -> bytes:
@@ -197,6 +200,7 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
         state_bytes=state_bytes,
         parameters=sum(parameter.numel() for parameter in prior.parameters()),
         hash=tests.hash,
+        transductive=prior.transductive,
     )
 
 

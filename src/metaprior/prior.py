@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.errors import MetapriorError
 from metaprior.nets.apply import padding
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.scores import task_losses
@@ -118,7 +119,13 @@ class Prior(nn.Module, ABC):
         return torch.cat(padded, dim=1)
 
     def stream_loss(self, stream: Stream) -> Tensor:
-        """Return the outer objective on streams: the mean loss of the predictions of all steps, and of all tasks."""
+        """Return the outer objective on streams: the mean loss of the predictions of all steps, and of all tasks.
+
+        Raises:
+            MetapriorError: if the prior has an objective of its own on episodes, and none on streams.
+        """
+        if type(self).loss is not Prior.loss and type(self).stream_loss is Prior.stream_loss:
+            raise MetapriorError(f"prior: {type(self).__name__} is acquired on episodes, and follows streams later")
         return task_losses(self.stream(stream), stream.examples).mean()
 
     @property

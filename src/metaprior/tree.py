@@ -78,14 +78,18 @@ def nbytes(tree: Tree) -> int:
 
 
 def fingerprint(*trees: Tree) -> str:
-    """Return 16 hexadecimal digits of the SHA-256 of the shapes, dtypes and values of trees.
+    """Return 16 hexadecimal digits of the SHA-256 of the shapes, dtypes and values of trees, integers among them.
 
     Example:
         >>> fingerprint(torch.zeros(2)) == fingerprint(torch.zeros(2)) != fingerprint(torch.zeros(3))
         True
     """
     digest = hashlib.sha256()
-    for leaf in tensors(trees):
+    for leaf in pytree.tree_leaves(trees):
+        if isinstance(leaf, int):
+            digest.update(str(leaf).encode())
+        if not isinstance(leaf, Tensor):
+            continue
         digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
         digest.update(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]

@@ -91,6 +91,17 @@ def test_a_class_without_an_output_is_refused():
         prior.observe(prior.start(1), Examples(torch.rand(1, 2, 4), torch.tensor([[0, 5]])))
 
 
+def test_targets_and_tasks_must_fit():
+    prior = build()
+    with pytest.raises(ShapeError, match="examples: expected T = 1 tasks as in state, got 3"):
+        prior.observe(prior.start(1), episode().support)
+    with pytest.raises(ShapeError, match="y: expected 1 target features, got 2"):
+        prior.observe(prior.start(1), Examples(torch.rand(1, 3, 1), torch.rand(1, 3, 2)))
+    classifier = Amortised(MLP(4, 3), MLP(4), outputs=3)
+    with pytest.raises(ShapeError, match="y: expected class ids of 0 or more, got -1"):
+        classifier.observe(classifier.start(1), Examples(torch.rand(1, 2, 4), torch.tensor([[0, -1]])))
+
+
 def test_features_must_say_how_wide_they_are():
     with pytest.raises(MetapriorError, match="features: expected a network with an attribute `features`"):
         Amortised(MLP(4, 3), torch.nn.Flatten(), outputs=3)

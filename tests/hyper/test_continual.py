@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from metaprior.errors import MetapriorError
-from metaprior.hyper import ContinualHypernet
+from metaprior.errors import MetapriorError, ShapeError
+from metaprior.hyper import ContinualHypernet, DynamicHypernetwork, Hypernetwork
 from metaprior.nets import MLP, Conv4
 from metaprior.tasks import Examples
 from metaprior.tasks.scores import task_scores
@@ -98,12 +98,31 @@ def test_batch_norms_are_recalled_with_their_task():
     assert prior.predict(prior.universal(second), tasks[0].x).isfinite().all()
 
 
+def test_what_is_not_generated_stays():
+    prior = ContinualHypernet(Hypernetwork(MLP(1, 1), generated="^head"), steps=100, penalty=100.0)
+    first = prior.observe(prior.start(1), Examples(X, X))
+    second = prior.observe(first, Examples(X, -X))
+    assert not any(name.startswith("net.") for name in second.weights)
+    drift = (prior.predict(prior.recall(second, 0), X) - prior.predict(first, X)).abs().max()
+    assert drift < 0.1
+
+
 def test_what_cannot_be_is_refused():
+    with pytest.raises(MetapriorError, match="expected a hypernetwork whose code alone decides"):
+        ContinualHypernet(DynamicHypernetwork(MLP(1, 1)))
+    with pytest.raises(MetapriorError, match="replace_builtin_norms"):
+        ContinualHypernet(torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.BatchNorm1d(2)))
     with pytest.raises(MetapriorError, match="penalty, half_width: expected 0 or more, got -1 and 0"):
         ContinualHypernet(MLP(1, 1), penalty=-1)
     prior = ContinualHypernet(MLP(1, 1), steps=1)
     with pytest.raises(MetapriorError, match="expected one task learned, or more"):
         prior.guess(prior.start(1), X)
+    with pytest.raises(MetapriorError, match="expected one task learned, or more"):
+        prior.recall(prior.start(1), 0)
+    with pytest.raises(ShapeError, match="examples: expected T = 2 tasks as in state, got 1"):
+        prior.observe(prior.start(2), Examples(X, X))
     state = prior.observe(prior.start(1), Examples(X, X))
+    with pytest.raises(MetapriorError, match="expected tasks of two classes or more"):
+        prior.guess(state, X)
     with pytest.raises(MetapriorError, match="task: expected a number from 0 to 0, since 1 were learned; got 3"):
         prior.recall(state, 3)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.autograd import gradcheck
 from torch.func import vmap
 
+from metaprior.hyper import Hypernetwork
 from metaprior.hyper.generators import GENERATORS, Chunked, LowRank
 from metaprior.nets import MLP, Conv4
 
@@ -49,6 +50,20 @@ def test_the_spread_of_the_plain_network_is_kept(generator, net):
             assert spread.item() == pytest.approx(value.std().item(), rel=0.15), name
         else:
             assert max(draw[name].abs().max().item() for draw in draws) < 0.1, name
+
+
+@pytest.mark.parametrize("generator", ["low_rank", "factorised", "multiplicative", "chunked"])
+def test_vectors_that_vary_keep_their_spread(generator):
+    net = nn.Linear(30, 400)
+    draws = [written(build(generator, net, hidden=64, seed=seed), seed)["bias"] for seed in range(10)]
+    spread = torch.stack(draws).square().mean().sqrt()
+    assert spread.item() == pytest.approx(net.bias.std().item(), rel=0.15)
+
+
+@EVERY
+def test_a_generator_has_the_precision_of_the_network(generator):
+    hypernetwork = Hypernetwork(MLP(3, 2).double(), generator)
+    assert hypernetwork(torch.rand(4, 3).double()).dtype == torch.float64
 
 
 @EVERY

@@ -114,6 +114,17 @@ def test_a_stream_can_be_interrupted():
         torch.testing.assert_close(part, expected)
 
 
+def test_an_interrupted_stream_loses_no_label_that_has_arrived():
+    prior = build()
+    ones = torch.ones(3, 9, dtype=torch.long)
+    whole, after = prior.follow(Stream(STREAM.examples, ones))
+    first, between = prior.follow(Stream(STREAM.examples.take(slice(0, 4)), ones[:, :4]))
+    second, end = prior.follow(Stream(STREAM.examples.take(slice(4, 9)), ones[:, 4:]), between)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(whole, prior.stream(STREAM))
+    torch.testing.assert_close(end.label, after.label)
+
+
 class Small(nn.Module):
     """The network of the pilot: two strided convolutions and a layer of 64."""
 
@@ -153,6 +164,17 @@ def test_memory_in_all_layers_told_labels_learns_what_memory_in_the_last_cannot(
 def test_what_cannot_be_built_is_refused():
     with pytest.raises(MetapriorError, match="net: expected one without batch norm"):
         DistributedMemory(Conv4(1, 16, 3), (1, 16, 16), 3)
+    with pytest.raises(MetapriorError, match="net: expected one without batch norm"):
+        DistributedMemory(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), (4,), 3)
+    with pytest.raises(MetapriorError, match=r"where: expected a regular expression, got '\('"):
+        build(where="(")
+    with pytest.raises(ShapeError, match=r"x_shape: the network does not take inputs of \(5,\)"):
+        DistributedMemory(MLP(4, 3), (5,), 3)
+    with pytest.raises(ShapeError, match="outputs: expected 3, as the network has, got 5"):
+        DistributedMemory(MLP(4, 3), (4,), 5)
+    shared = nn.ReLU()
+    with pytest.raises(MetapriorError, match="where: expected blocks that run once, but '1' runs more often"):
+        DistributedMemory(nn.Sequential(nn.Linear(4, 4), shared, nn.Linear(4, 3), shared), (4,), 3, where="1")
     with pytest.raises(MetapriorError, match="where: expected a pattern that matches one of layers"):
         build(where="nothing")
     with pytest.raises(UnknownNameError, match="did you mean 'last'"):

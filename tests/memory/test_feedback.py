@@ -53,8 +53,10 @@ def test_each_label_arrives_once_and_in_time(data, steps):
     ids = data.draw(st.lists(st.integers(0, 2), min_size=steps, max_size=steps))
     delays = data.draw(st.lists(st.integers(0, steps), min_size=steps, max_size=steps))
     stream = Stream(examples([ids]), torch.tensor([delays]))
-    feedback = arriving(stream, 3, LIKE)[0]
-    for step in range(steps):
+    pending = nothing(1, 3, LIKE)
+    feedback, after = arriving(stream, 3, pending)
+    feedback = torch.cat([feedback, after[:, None]], dim=1)[0]
+    for step in range(steps + 1):
         due = [ids[sent] for sent in range(steps) if delays[sent] and sent + delays[sent] == step]
         expected = [float(due.count(label)) for label in range(3)] + [0.0 if due else 1.0]
         assert feedback[step].tolist() == expected
@@ -62,4 +64,12 @@ def test_each_label_arrives_once_and_in_time(data, steps):
 
 def test_a_fixed_delay_is_a_shift():
     stream = Stream(examples([[0, 1, 2, 0]]), delay=2)
-    assert arriving(stream, 3, LIKE).argmax(-1).tolist() == [[3, 3, 0, 1]]
+    feedback, after = arriving(stream, 3, nothing(1, 3, LIKE))
+    assert feedback.argmax(-1).tolist() == [[3, 3, 0, 1]]
+    assert after.argmax(-1).tolist() == [2]
+
+
+def test_what_arrived_before_the_stream_comes_first():
+    before = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
+    feedback, _ = arriving(Stream(examples([[0, 1]]), torch.tensor([[1, 1]])), 3, before)
+    assert feedback.argmax(-1).tolist() == [[1, 0]]

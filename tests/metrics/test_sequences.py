@@ -47,5 +47,5 @@ def test_a_sequence_is_a_square(accuracy):
 
 
 def test_one_task_has_no_stability():
-    with pytest.raises(ShapeError, match="learned: expected shape"):
+    with pytest.raises(ShapeError, match="accuracy: expected two tasks or more, got 1"):
         stability(torch.zeros(3, 1), torch.tensor([0]))

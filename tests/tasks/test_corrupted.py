@@ -5,7 +5,7 @@ import torch
 
 from metaprior.errors import DataError
 from metaprior.tasks import Sinusoid
-from metaprior.tasks.corrupted import Corrupted
+from metaprior.tasks.corrupted import Corrupted, _turned
 from metaprior.testing import ToyTasks
 
 IMAGES = ToyTasks("classification", (1, 16, 16), outputs=5, shots=5)
@@ -58,6 +58,15 @@ def test_a_turn_moves_what_is_off_the_centre():
     assert moved[middle].mean() < moved.mean()
     tiny = draw(Corrupted(IMAGES, rotation=1e-4)).support.x
     torch.testing.assert_close(tiny, clean.support.x, rtol=0, atol=1e-3)
+
+
+def test_a_turned_square_stays_a_square_in_an_oblong_image():
+    image = torch.zeros(1, 1, 1, 20, 60)
+    image[..., 5:15, 25:35] = 1
+    turned = _turned(image, 90.0, torch.Generator().manual_seed(1))
+    heights, widths = (turned[0, 0, 0] > 0.5).nonzero().T
+    assert abs(int(heights.max() - heights.min()) - int(widths.max() - widths.min())) <= 2
+    assert turned.sum().item() == pytest.approx(100, rel=0.1)
 
 
 def test_what_cannot_be_spoilt_is_refused():

@@ -46,10 +46,12 @@ def test_labels_may_come_in_any_order_or_never():
     ("delay", "sentence"),
     [
         (8, "delay: expected 1 to 7 steps, as many as the stream has, got 8"),
-        (torch.ones(2, 6), r"delay: expected shape \(T, S\) = \(2, 7\), got \(2, 6\)"),
+        (torch.ones(2, 6).long(), r"delay: expected shape \(T, S\) = \(2, 7\), got \(2, 6\)"),
         (torch.full((2, 7), -1), "delay: expected 0 or more steps for each label, got -1"),
+        (2.5, "delay: expected whole steps, got 2.5"),
+        (torch.ones(2, 7), r"delay: expected whole steps, got torch\.float32"),
     ],
-    ids=["long", "shape", "negative"],
+    ids=["long", "shape", "negative", "fraction", "fractions"],
 )
 def test_delays_that_cannot_be_are_refused(delay, sentence):
     with pytest.raises(ShapeError, match=sentence):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from metaprior.errors import DataError
-from metaprior.tasks import Sinusoid, Streams, Strokes
+from metaprior.tasks import Corrupted, Sinusoid, Streams, Strokes
 
 
 def draw(source, tasks=6, seed=0):
@@ -49,3 +49,22 @@ def test_what_cannot_be_is_refused():
         Streams(Sinusoid(), never=2)
     with pytest.raises(DataError, match="delay: expected a positive number, got 0"):
         Streams(Sinusoid(), delay=0)
+
+
+def test_the_hash_of_streams_tells_delays_apart():
+    hashes = {Streams(Strokes(), delay=delay).test_set(4).hash for delay in (1, 2, 5)}
+    assert len(hashes) == 3
+
+
+def test_streams_are_made_of_episodes_long_enough():
+    with pytest.raises(DataError, match="source: expected one of episodes, got Streams"):
+        draw(Streams(Streams(Sinusoid())))
+    with pytest.raises(DataError, match="source: expected one of episodes, got Streams"):
+        draw(Corrupted(Streams(Sinusoid())))
+    with pytest.raises(DataError, match="steps: expected at most the 10 examples of a task, got 99"):
+        draw(Streams(Sinusoid(), steps=99))
+
+
+def test_shots_can_be_changed():
+    assert draw(Streams(Sinusoid(), delay=2).with_shots(4)).steps == 4
+    assert draw(Corrupted(Sinusoid(), noise=1.0).with_shots(4)).support.size == 4

@@ -8,6 +8,7 @@ from metaprior.checkpoint import read_card
 from metaprior.cli.arguments import Parser
 from metaprior.cli.choices import NET, PRIOR, TASKS, to_device
 from metaprior.cli.display import console, progress_bar
+from metaprior.errors import MetapriorError
 from metaprior.files import write_text
 from metaprior.nets import net_for
 from metaprior.tasks.streams import Streams
@@ -28,6 +29,8 @@ def run(words: Sequence[str]) -> None:
     parser.options.add_argument("--length", type=int | None, default=None, help="steps of a stream; None for all")
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
+    if parsed.length is not None and parsed.delay is None:
+        raise MetapriorError("--length: it is that of streams, which --delay asks for, and --delay was not given")
     if parsed.delay is not None:
         source = Streams(source, parsed.delay, parsed.length)
     cls = PRIOR.registry[parser.names["prior"]]

@@ -23,7 +23,7 @@ def run(words: Sequence[str]) -> None:
         "--delay", type=int | None, default=None, help="steps until a label arrives; None for the run's own, or 1"
     )
     options.add_argument("--latest", type=int | None, default=None, help="draw delays at random, up to this one")
-    options.add_argument("--never", type=float, default=0.0, help="the probability that a label never arrives")
+    options.add_argument("--never", type=float | None, default=None, help="the probability that a label never arrives")
     options.add_argument(
         "--length", type=int | None, default=None, help="steps of a stream; None for the whole support"
     )
@@ -39,8 +39,9 @@ def run(words: Sequence[str]) -> None:
     if source is None:
         raise MetapriorError(f"--tasks: {parsed.run} does not say its tasks; expected one of {', '.join(sources)}")
     own = read_card(parsed.run).get("stream", {})
-    delay, length = parsed.delay or own.get("delay", 1), parsed.length or own.get("steps")
-    streams = Streams(source, delay, length, parsed.latest, parsed.never)
+    asked = {"delay": parsed.delay, "steps": parsed.length, "latest": parsed.latest, "never": parsed.never}
+    settings = own | {name: value for name, value in asked.items() if value is not None}
+    streams = Streams(source, **settings)
     log = follow(prior, streams, parsed.streams, parsed.seed, parsed.split)
     percent = log.metric == "accuracy"
     shown = log.by_presentation()
@@ -52,5 +53,6 @@ def run(words: Sequence[str]) -> None:
     cost = f"{1000 * log.step_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"
     console.print(f"[bold]{score}[/bold] over {result['steps']} steps of {result['streams']} streams; {cost}")
     if parsed.out is not None:
-        log.write(parsed.out, parsed.window)
+        asked = {name: parsed[name] for name in ("run", "seed", "split", "window")}
+        log.write(parsed.out, parsed.window, asked | {"stream": settings})
         console.print(f"{parsed.out}: result.json, steps.csv, stream.png (streams {log.hash})")

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from metaprior.errors import MetapriorError, ShapeError, check_positive
+from metaprior.errors import MetapriorError, check_pattern, check_positive
 from metaprior.nets import apply_per_task, best_chunk, builtin_norms, default_net
 from metaprior.nets.norm import Statistics, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
-from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
 from metaprior.tree import Tree, map_chunks
 
@@ -92,10 +92,7 @@ class MAML(Prior):
                 f"net: '{norms[0]}' is one of torch's own batch or instance norms, whose second derivatives are wrong "
                 "under vmap; expected metaprior.nets.BatchNorm: metaprior.nets.replace_builtin_norms(net)"
             )
-        try:
-            re.compile(adapted)
-        except re.error as error:
-            raise MetapriorError(f"adapted: expected a regular expression, got '{adapted}' ({error})") from error
+        check_pattern(adapted=adapted)
         if not self._adapted_names():
             names = ", ".join(name for name, _ in net.named_parameters())
             raise MetapriorError(f"adapted: expected a pattern that matches a parameter of {names}; got '{adapted}'")
@@ -134,9 +131,7 @@ class MAML(Prior):
         Raises:
             ShapeError: if `examples` and `state` disagree on T, or a class id exceeds the outputs of the network.
         """
-        tasks = next(iter(state.weights.values())).shape[0]
-        if examples.tasks != tasks:
-            raise ShapeError(f"examples: expected T = {tasks} tasks as in state, got {examples.tasks}")
+        check_tasks(next(iter(state.weights.values())), examples)
         differentiable = torch.is_grad_enabled() and not self.first_order
 
         def adapt(state: FastWeights, examples: Examples) -> FastWeights:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from metaprior.errors import MetapriorError, ShapeError
 from metaprior.gradient.maml import FastWeights
 from metaprior.hyper.encoder import Pooled, Pooling, SupportEncoder
-from metaprior.hyper.hypernet import BIASES_AND_SCALES, Adapts, Hypernet
-from metaprior.hyper.hypernetwork import GeneratorName
+from metaprior.hyper.hypernet import Adapts, Hypernet
+from metaprior.hyper.hypernetwork import VECTORS, GeneratorName
 from metaprior.metric.labels import memberships
 from metaprior.nets import apply, default_net
 from metaprior.nets.norm import Statistics
 from metaprior.registry import priors
-from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
 from metaprior.tree import Tree
 
 __all__ = ["Amortised", "Inference"]
@@ -50,7 +50,7 @@ class Amortised(Hypernet):
         generator: as for `Hypernet`.
         code_size: E.
         hidden: hidden units of the generator.
-        generated: a regular expression; parameters with a matching name are generated.
+        generated: which parameters are generated, as for `Hypernet`.
         adapts: what the gradient steps change, as for `Hypernet`.
         inner_steps: gradient steps that follow.
         step_size: of these steps.
@@ -108,7 +108,7 @@ class Amortised(Hypernet):
         self.outputs = outputs
         self.pooling = pooling
         code, seed = len(self.net.code), getattr(features, "seed", 0)
-        self.encoder = SupportEncoder(width, outputs, code, pooling=pooling, seed=seed)
+        self.encoder = SupportEncoder(width, outputs, code, pooling=pooling, seed=seed).to(self.net.code)
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
@@ -128,6 +128,7 @@ class Amortised(Hypernet):
         Raises:
             ShapeError: if `examples` and `state` disagree on T, or a class id exceeds the outputs of the network.
         """
+        check_tasks(state.pool.totals, examples)
         pool = self.encoder.add(state.pool, self._seen(examples), self._targets(examples), examples.real)
         code = state.weights["code"] + self.encoder.read(pool) - self.encoder.read(state.pool)
         inferred = FastWeights(state.weights | {"code": code}, state.statistics)
@@ -138,6 +139,8 @@ class Amortised(Hypernet):
 
     def _targets(self, examples: Examples) -> Tensor:
         if examples.y is not None and examples.y.is_floating_point():
+            if examples.y.shape[-1] != self.outputs:
+                raise ShapeError(f"y: expected {self.outputs} target features, got {examples.y.shape[-1]}")
             return examples.y
         members = memberships(examples, self.outputs, self.net.code.dtype)
         if members.shape[-1] > self.outputs:
@@ -145,5 +148,5 @@ class Amortised(Hypernet):
         return members
 
 
-priors.preset("cnp", "amortised", pooling="mean", generator="linear", generated=BIASES_AND_SCALES)
+priors.preset("cnp", "amortised", pooling="mean", generator="linear", generated=VECTORS)
 priors.preset("leo", "amortised", generated=r"^head\.", inner_steps=5)

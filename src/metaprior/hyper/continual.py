@@ -11,12 +11,13 @@ from torch.func import functional_call, vmap
 
 from metaprior.controls.tuning import tune
 from metaprior.errors import MetapriorError, check_positive
+from metaprior.hyper.dynamic import DynamicHypernetwork
 from metaprior.hyper.hypernetwork import GeneratorName, Hypernetwork
 from metaprior.nets import apply_per_task, default_net
-from metaprior.nets.norm import Statistics
+from metaprior.nets.norm import Statistics, builtin_norms
 from metaprior.prior import Prior
 from metaprior.registry import priors
-from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
 from metaprior.tree import Tree, map_tensors
 
@@ -48,7 +49,8 @@ class ContinualHypernet(Prior):
     task learned last; `recall` turns to another, `universal` to all at once, and `guess` finds the task by itself.
 
     Args:
-        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`; it is generated; or a `Hypernetwork`.
+        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`; it is generated. Or a `Hypernetwork`, of which what
+            is not generated stays as it is.
         generator: "low_rank", "linear", "factorised", "multiplicative", "templates" or "chunked".
         code_size: E.
         hidden: hidden units of the generator.
@@ -93,7 +95,13 @@ class ContinualHypernet(Prior):
             raise MetapriorError(f"penalty, half_width: expected 0 or more, got {penalty} and {half_width}")
         if not isinstance(net, Hypernetwork):
             net = Hypernetwork(net, generator, code_size, hidden, seed=getattr(net, "seed", 0))
+        if isinstance(net, DynamicHypernetwork):
+            raise MetapriorError("net: expected a hypernetwork whose code alone decides, got a dynamic one")
+        if builtin_norms(net):
+            raise MetapriorError("net: expected metaprior.nets.BatchNorm for torch's own: replace_builtin_norms(net)")
         self.net = net
+        # What is not generated would be forgotten: no penalty holds it.
+        self.net.net.requires_grad_(False)
         self.generator = generator
         self.code_size = code_size
         self.hidden = hidden
@@ -109,15 +117,17 @@ class ContinualHypernet(Prior):
 
     def start(self, tasks: int, about: Tree = None) -> Learned:
         """Return the initial weights for each of T sequences, and no codes of tasks."""
-        weights = {name: value.expand(tasks, *value.shape) for name, value in self.net.named_parameters()}
+        own = {name: value for name, value in self.net.named_parameters() if not name.startswith("net.")}
+        weights = {name: value.expand(tasks, *value.shape) for name, value in own.items()}
         return Learned(weights, (), self.net.code.new_zeros(tasks, 0, len(self.net.code)), ())
 
     def observe(self, state: Learned, examples: Examples) -> Learned:
         """Learn one more task from labelled examples: `x` is `(T, N, *x)`.
 
         Raises:
-            ShapeError: if a class id exceeds the outputs of the network.
+            ShapeError: if `examples` and `state` disagree on T, or a class id exceeds the outputs of the network.
         """
+        check_tasks(state.codes, examples)
         written = self._written(state.weights, state.codes)
         random = torch.Generator().manual_seed(self.net.seed + state.codes.shape[1])
 
@@ -149,6 +159,8 @@ class ContinualHypernet(Prior):
             MetapriorError: if there is no such task.
         """
         seen = state.codes.shape[1]
+        if not seen:
+            raise MetapriorError("state: expected one task learned, or more; got none")
         if not -seen <= task < seen:
             raise MetapriorError(f"task: expected a number from 0 to {seen - 1}, since {seen} were learned; got {task}")
         statistics = map_tensors(lambda leaf: leaf[:, task], state.kept)
@@ -179,6 +191,8 @@ class ContinualHypernet(Prior):
         if not state.codes.shape[1]:
             raise MetapriorError("state: expected one task learned, or more; got none")
         every = torch.stack([self.predict(self.recall(state, task), x) for task in range(state.codes.shape[1])], dim=-1)
+        if every.shape[2] < 2:
+            raise MetapriorError("state: expected tasks of two classes or more; a value says nothing of how sure it is")
         entropies = torch.special.entr(every.softmax(2)).sum(2)
         chosen = entropies.argmin(-1)
         return every.gather(3, chosen[..., None, None].expand(*every.shape[:3], 1))[..., 0], chosen

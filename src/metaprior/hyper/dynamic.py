@@ -27,7 +27,8 @@ class DynamicHypernetwork(Hypernetwork):
 
     The code of a layer is the task's code, moved by a linear map of the mean and spread, over the examples of the task,
     of what reaches that layer; the first layer has the task's code alone. The map begins at zero. Queries meet the
-    layers that the support set brought about, so that no prediction depends on other queries.
+    layers that the support set brought about, so that no prediction depends on other queries; before any example there
+    are only the queries to go by.
 
     Takes the arguments of `Hypernetwork`; the generator "templates" has a code of its own for each layer, and is
     refused. Every module that owns a generated parameter must be called as a module, on a tensor `(N, F, ...)`, which
@@ -58,7 +59,7 @@ class DynamicHypernetwork(Hypernetwork):
             kind(own, self.code_size, self.hidden, self.seed + place) for place, own in enumerate(layers.values())
         ]
         self.writer = nn.ModuleList(writers)
-        self.code = nn.Parameter(writers[0].initial_code(self.seed))
+        self.code = nn.Parameter(writers[0].initial_code(self.seed).to(next(iter(initial.values()))))
         self.told = nn.ParameterList(
             self.code.new_zeros(len(self.code), 2 * _width(self.net.get_submodule(owner))) for owner in self._owners[1:]
         )

@@ -46,6 +46,7 @@ class Generator(nn.Module):
         self._random = torch.Generator().manual_seed(seed)
         self._prepare({name: _stored(value.detach()) for name, value in initial.items()})
         del self._random
+        self.to(next(iter(initial.values())))
 
     @abstractmethod
     def _prepare(self, initial: dict[str, Tensor]) -> None:
@@ -162,8 +163,9 @@ class Factorised(Generator):
             # What is stored has the channels of a kernel last.
             whole = [len(value), value[0, ..., 0].numel(), value.shape[-1]] if matrix else [value.numel()]
             axes = [axis for axis in whole if axis > 1] or [1]
-            spread = _spread(value, constant=0.0) * (math.sqrt(0.5 / self.rank) if matrix else 1.0)
-            bases.append(value.flatten() * (math.sqrt(0.5) if matrix else 1.0))
+            spread = _spread(value, constant=0.0)
+            bases.append(value.flatten() * torch.where(spread > 0, math.sqrt(0.5), 1.0))
+            spread = spread * math.sqrt(0.5 / self.rank if matrix else 0.5)
             spreads.append((spread ** (1 / len(axes))).expand((self.rank if matrix else 1) * sum(axes)))
             self._axes.append(axes)
         self._factors = [len(part) for part in spreads]

@@ -13,7 +13,7 @@ from metaprior.metric.labels import memberships
 from metaprior.nets import MLP, apply, default_net, initialise, uninitialised
 from metaprior.prior import Prior
 from metaprior.registry import priors
-from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import targets
 from metaprior.tree import Tree
 
@@ -100,6 +100,10 @@ class HyperMAML(Prior):
         Raises:
             ShapeError: if the examples carry no targets of the kind expected, or a class id has no output.
         """
+        check_tasks(state.counts, examples)
+        if examples.y is not None and examples.y.is_floating_point() != self.regression:
+            kind = "values" if self.regression else "class ids"
+            raise ShapeError(f"y: expected {kind}, got {examples.y.dtype}")
         features = apply(self.net, examples.x, examples.mask)
         prediction = self.head(features)
         right = targets(prediction, examples)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from metaprior.errors import ShapeError, UnknownNameError, check_positive
 from metaprior.gradient.maml import MAML, FastWeights
 from metaprior.hyper.dynamic import DynamicHypernetwork
-from metaprior.hyper.hypernetwork import GeneratorName, Hypernetwork
+from metaprior.hyper.hypernetwork import VECTORS, GeneratorName, Hypernetwork
 from metaprior.registry import priors
 from metaprior.tree import Tree
 
-__all__ = ["BIASES_AND_SCALES", "Adapts", "Hypernet"]
+__all__ = ["Adapts", "Hypernet"]
 
 Adapts = Literal["code", "free", "heads", "all"]
 _ADAPTED = {
@@ -23,9 +23,6 @@ _ADAPTED = {
     "heads": r"^(code$|writer\.(.*\.)?(heads|templates))",
     "all": ".*",
 }
-
-BIASES_AND_SCALES = r"bias$|norm[^.]*(\.\d+)?\.weight$"
-"""The pattern of what a context or representation adds to: biases, and the scales and shifts of normalisations."""
 
 
 @priors.register("hypernet")
@@ -38,7 +35,8 @@ class Hypernet(MAML):
         generator: "low_rank", "linear", "factorised", "multiplicative", "templates" or "chunked".
         code_size: how many numbers the code has; "templates" chooses its own.
         hidden: the generator's hidden units, or templates.
-        generated: a regular expression; parameters with a matching name are generated.
+        generated: a regular expression; parameters with a matching name are generated. Or "vectors", as for
+            `Hypernetwork`.
         adapts: what a task changes: the "code"; the code and what is left "free", that is, not generated; the code and
             the "heads" that turn hidden units into weights; or "all".
         inner_steps: gradient steps on the support set.
@@ -127,5 +125,6 @@ class Hypernet(MAML):
         return {name: self._first_size * (1 if name == "code" else 0.1) for name in self._adapted_names()}
 
 
-# Zintgraf et al. 2019 (arXiv 1810.03642). Differs: the context adds to every bias and scale, not to those of one layer.
-priors.preset("cavia", "hypernet", generator="linear", generated=BIASES_AND_SCALES)
+# Zintgraf et al. 2019 (arXiv 1810.03642). Differs: the context adds to every bias and scale, not to those of one layer,
+# and where it begins is acquired, which the biases acquired beside it could make up for.
+priors.preset("cavia", "hypernet", generator="linear", generated=VECTORS)

@@ -10,13 +10,15 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metaprior.errors import MetapriorError, UnknownNameError, check_positive
+from metaprior.errors import MetapriorError, UnknownNameError, check_pattern, check_positive
 from metaprior.hyper.generators import GENERATORS
 from metaprior.registry import nets
 
 __all__ = ["GeneratorName", "Hypernetwork"]
 
 GeneratorName = Literal["low_rank", "linear", "factorised", "multiplicative", "templates", "chunked"]
+
+VECTORS = "vectors"
 
 
 @nets.register("hypernetwork")
@@ -32,6 +34,7 @@ class Hypernetwork(nn.Module):
         code_size: E; "templates" chooses its own.
         hidden: the generator's hidden units, or templates.
         generated: a regular expression; parameters with a matching name are generated, the others stay the network's.
+            Or "vectors" for the parameters of one axis: biases, and the scales and shifts of normalisations.
         seed: of the generator's initial weights.
 
     Example:
@@ -57,7 +60,11 @@ class Hypernetwork(nn.Module):
             raise UnknownNameError("generator", generator, GENERATORS)
         if isinstance(net, Hypernetwork):
             raise MetapriorError("net: expected a plain network, got a Hypernetwork")
-        initial = {name: value for name, value in net.named_parameters() if re.search(generated, name)}
+        if generated == VECTORS:
+            initial = {name: value for name, value in net.named_parameters() if value.ndim <= 1}
+        else:
+            check_pattern(generated=generated)
+            initial = {name: value for name, value in net.named_parameters() if re.search(generated, name)}
         if not initial:
             names = ", ".join(name for name, _ in net.named_parameters())
             raise MetapriorError(f"generated: expected a pattern that matches one of {names}; got '{generated}'")
@@ -72,7 +79,7 @@ class Hypernetwork(nn.Module):
     def _prepare(self, initial: dict[str, nn.Parameter]) -> None:
         """Add what generates, and the code."""
         self.writer: nn.Module = GENERATORS[self.generator](initial, self.code_size, self.hidden, self.seed)
-        self.code = nn.Parameter(self.writer.initial_code(self.seed))
+        self.code = nn.Parameter(self.writer.initial_code(self.seed).to(next(iter(initial.values()))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the generated network on `(N, *x)`."""

@@ -36,8 +36,9 @@ class Cell(nn.Module):
         feedback: K; 0 for a cell that is told nothing.
         generator: of the initial weights.
 
-    Source: Hochreiter and Schmidhuber 1997; for maps Shi et al. 2015 (arXiv 1506.04214), without peepholes. Written
-    from products because torch's own recurrent layers know neither `vmap` nor second derivatives on every device.
+    Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000, open at first as Jozefowicz et
+    al. 2015 advise; for maps Shi et al. 2015 (arXiv 1506.04214), without peepholes. Written from products because
+    torch's own recurrent layers know neither `vmap` nor second derivatives on every device.
 
     Example:
         >>> cell = Cell((8, 5, 5), feedback=3, generator=torch.Generator().manual_seed(0))

@@ -3,6 +3,7 @@
 Axis letters: T streams, S steps, N support, Q query, C classes, D target features, K numbers of feedback.
 """
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_positive
+from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_pattern, check_positive
 from metaprior.memory.cells import Carried, Cell
 from metaprior.memory.feedback import arriving, encode, nothing, previous, width
 from metaprior.nets import Conv4, default_net
-from metaprior.nets.norm import sees_batch
+from metaprior.nets.norm import builtin_norms, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
-from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
 from metaprior.tasks.stream import Stream
 from metaprior.tree import Tree, map_tensors
 
@@ -92,10 +93,11 @@ class DistributedMemory(Prior):
     ):
         super().__init__()
         check_positive(outputs=outputs, steps_at_once=steps_at_once)
+        check_pattern(where=where)
         for name, value, known in (("feedback", feedback, ("all", "last", "none")), ("late", late, ("hold", "wait"))):
             if value not in known:
                 raise UnknownNameError(f"choice for {name}", value, known)
-        if sees_batch(net):
+        if sees_batch(net) or builtin_norms(net):
             raise MetapriorError("net: expected one without batch norm, which would see later steps; got one with it")
         self.net = net
         self.x_shape = tuple(x_shape)
@@ -140,8 +142,7 @@ class DistributedMemory(Prior):
         Raises:
             ShapeError: if `examples` and `state` disagree about T, or a label does not fit the outputs.
         """
-        if examples.tasks != state.label.shape[0]:
-            raise ShapeError(f"examples: expected T = {state.label.shape[0]} tasks as in state, got {examples.tasks}")
+        check_tasks(state.label, examples)
         if not examples.size:
             return state
         told = encode(examples, self.outputs, state.label)
@@ -165,7 +166,7 @@ class DistributedMemory(Prior):
     def follow(self, stream: Stream, state: Remembered | None = None) -> tuple[Tensor, Remembered]:
         """Predict every step of a stream, and return what is remembered of it.
 
-        If labels are late and `late` is "hold", the last of them are not yet part of what is remembered.
+        Labels that have not arrived by the end of the stream are no part of what is remembered.
 
         Returns:
             Logits `(T, S, C)` or values `(T, S, D)`, and the belief after the stream.
@@ -174,7 +175,7 @@ class DistributedMemory(Prior):
         told = encode(stream.examples, self.outputs, state.label)
         feedback, label = previous(told, state.label, stream.examples.real)
         if not _at_once(stream):
-            feedback, label = arriving(stream, self.outputs, state.label), nothing(stream.tasks, self.outputs, told)
+            feedback, label = arriving(stream, self.outputs, state.label)
         logits, cells = self._run(stream.examples.x, state.cells, feedback, stream.examples.mask)
         return logits, Remembered(cells, label)
 
@@ -228,20 +229,31 @@ class DistributedMemory(Prior):
         return list(self.cells)  # type: ignore[arg-type]
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of what leaves each block that has a cell, in the order in which they run."""
+        """Return the shape of what leaves each block that has a cell, in the order in which they run.
+
+        A copy of the network is run once, on zeros.
+        """
         shapes: dict[str, tuple[int, ...]] = {}
-        chosen = [(name, module) for name, module in self.net.named_modules() if name and re.search(self.where, name)]
-        hooks = [
-            module.register_forward_hook(lambda m, i, output, name=name: shapes.update({name: tuple(output.shape[1:])}))
-            for name, module in chosen
-        ]
+
+        def note(name: str, output: Tensor) -> None:
+            if name in shapes:
+                raise MetapriorError(f"where: expected blocks that run once, but '{name}' runs more often")
+            if output.ndim not in (2, 4):
+                raise MetapriorError(f"where: expected blocks that give vectors or maps, but '{name}' does not")
+            shapes[name] = tuple(output.shape[1:])
+
+        net = copy.deepcopy(self.net).eval()
+        for name, module in net.named_modules():
+            if name and re.search(self.where, name):
+                module.register_forward_hook(lambda m, i, output, name=name: note(name, output))
+        like = next(net.parameters(), torch.zeros(()))
         try:
             with torch.no_grad():
-                like = next(self.net.parameters())
-                self.net(like.new_zeros(1, *self.x_shape))
-        finally:
-            for hook in hooks:
-                hook.remove()
+                output = net(like.new_zeros(1, *self.x_shape))
+        except RuntimeError as error:
+            raise ShapeError(f"x_shape: the network does not take inputs of {self.x_shape} ({error})") from error
+        if output.shape[-1] != self.outputs:
+            raise ShapeError(f"outputs: expected {output.shape[-1]}, as the network has, got {self.outputs}")
         return shapes
 
 

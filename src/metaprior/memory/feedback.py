@@ -45,7 +45,8 @@ def encode(examples: Examples, outputs: int, like: Tensor) -> Tensor:
     else:
         ids = examples.y.masked_fill(~examples.real, 0)
         if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < outputs:
-            raise ShapeError(f"y: expected class ids from 0 to {outputs - 1}, got {int(ids.max())}")
+            outside = next(id for id in ids.flatten().tolist() if not 0 <= id < outputs)
+            raise ShapeError(f"y: expected class ids from 0 to {outputs - 1}, got {outside}")
         told = functional.one_hot(ids, outputs + 1).to(like.dtype)
     return torch.where(examples.real[..., None], told, none)
 
@@ -74,15 +75,26 @@ def previous(told: Tensor, pending: Tensor, real: Tensor) -> tuple[Tensor, Tenso
     return shifted[:, :-1], shifted[:, -1]
 
 
-def arriving(stream: Stream, outputs: int, like: Tensor) -> Tensor:
-    """Return the feedback `(T, S, K)` of a stream: at each step, the sum of the labels that arrive before it.
+def arriving(stream: Stream, outputs: int, pending: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum the labels that arrive before each step of a stream.
+
+    Args:
+        stream: of S steps.
+        outputs: C or D.
+        pending: `(T, K)`, the label that has arrived before the first step.
+
+    Returns:
+        The feedback `(T, S, K)`, and what has arrived after the last step, `(T, K)`.
 
     Source: Santoro et al. 2016 (arXiv 1605.06065), section 3, where each label arrives one step late.
     """
-    told = encode(stream.examples, outputs, like)
+    told = encode(stream.examples, outputs, pending)
     due = torch.arange(stream.steps, device=told.device) + stream.delays
-    coming = functional.one_hot(due.clamp(max=stream.steps), stream.steps + 1).to(told.dtype)[..., : stream.steps]
+    # One place more than there are steps for what arrives after the last, and one for what comes later still.
+    coming = functional.one_hot(due.clamp(max=stream.steps + 1), stream.steps + 2).to(told.dtype)[..., :-1]
     coming = coming * (stream.delays > 0)[..., None] * stream.examples.real[..., None]
     feedback = coming.transpose(1, 2) @ told
     silent = coming.sum(1) == 0
-    return torch.where(silent[..., None], nothing(stream.tasks, outputs, like)[:, None], feedback)
+    feedback = torch.where(silent[..., None], nothing(stream.tasks, outputs, pending)[:, None], feedback)
+    feedback = torch.cat([pending[:, None], feedback[:, 1:]], dim=1)
+    return feedback[:, :-1], feedback[:, -1]

@@ -35,5 +35,7 @@ def memberships(examples: Examples, at_least: int, dtype: torch.dtype) -> Tensor
     if examples.y is None or examples.y.is_floating_point():
         raise ShapeError(f"examples: expected class ids, got y of dtype {getattr(examples.y, 'dtype', None)}")
     ids = examples.y.masked_fill(~examples.real, 0)
+    if ids.numel() and int(ids.min()) < 0:
+        raise ShapeError(f"y: expected class ids of 0 or more, got {int(ids.min())}")
     classes = max(at_least, int(ids.max()) + 1 if ids.numel() else 0)
     return functional.one_hot(ids, classes).to(dtype) * examples.real[..., None]

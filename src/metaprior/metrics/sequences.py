@@ -41,6 +41,8 @@ def forward_transfer(accuracy: Tensor, alone: Tensor) -> Tensor:
         tensor(0.1000)
     """
     _square(accuracy)
+    if alone.shape != accuracy.shape[:1]:
+        raise ShapeError(f"alone: expected shape (K,) = ({len(accuracy)},), got {tuple(alone.shape)}")
     return (accuracy.diagonal(1) - alone[1:]).mean()
 
 
@@ -52,7 +54,7 @@ def stability(accuracy: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
         learned: `(K,)`, after which evaluation each task had been learned.
 
     Returns:
-        The mean, over all tasks but the last, of the least accuracy since they were learned; and the mean of that, by
+        The mean, over all tasks but the last, of the least accuracy from then on; and the mean of that, by
         the share of those tasks, and the final accuracy of the last one.
 
     Source: De Lange et al. 2023 (arXiv 2205.13452), eq. 2 and 3.
@@ -61,9 +63,9 @@ def stability(accuracy: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
         >>> stability(torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.8, 0.8]]), torch.tensor([0, 2]))
         (tensor(0.4000), tensor(0.6000))
     """
-    evaluations, tasks = accuracy.shape
-    if learned.shape != (tasks,) or tasks < 2:
-        raise ShapeError(f"learned: expected shape (K,) = ({tasks},) and two tasks or more, got {tuple(learned.shape)}")
+    evaluations, tasks = _checked(accuracy, learned)
+    if tasks < 2:
+        raise ShapeError(f"accuracy: expected two tasks or more, got {tasks}")
     before = torch.arange(evaluations, device=accuracy.device)[:, None] < learned
     least = accuracy.masked_fill(before, torch.inf).amin(0)[:-1].mean()
     return least, accuracy[-1, -1] / tasks + (1 - 1 / tasks) * least
@@ -82,6 +84,9 @@ def performance_maintenance(accuracy: Tensor, learned: Tensor) -> Tensor:
         >>> performance_maintenance(torch.tensor([[0.9], [0.7], [0.5]]), torch.tensor([0]))
         tensor(-0.3000)
     """
+    evaluations, _ = _checked(accuracy, learned)
+    if bool((learned == evaluations - 1).all()):
+        raise ShapeError("learned: expected an evaluation after a task was learned, got none")
     then = accuracy.gather(0, learned[None])[0]
     after = torch.arange(len(accuracy), device=accuracy.device)[:, None] > learned
     changes = [
@@ -105,9 +110,22 @@ def sample_efficiency(curve: Tensor, expert: Tensor) -> Tensor:
         >>> sample_efficiency(torch.tensor([0.4, 0.8, 0.8]), torch.tensor([0.2, 0.4, 0.6, 0.8]))
         tensor(2.)
     """
+    if curve.ndim != 1 or expert.ndim != 1:
+        raise ShapeError(f"curve, expert: expected one axis each, got {tuple(curve.shape)} and {tuple(expert.shape)}")
     reached, took = curve.max(), curve.argmax() + 1
     other, longer = expert.max(), expert.argmax() + 1
     return reached / other * longer / took
+
+
+def _checked(accuracy: Tensor, learned: Tensor) -> tuple[int, int]:
+    """Return I and K, if each task was learned at one of the evaluations."""
+    if accuracy.ndim != 2 or learned.shape != accuracy.shape[1:]:
+        expected = "accuracy, learned: expected shapes (I, K) and (K,)"
+        raise ShapeError(f"{expected}, got {tuple(accuracy.shape)} and {tuple(learned.shape)}")
+    evaluations, tasks = accuracy.shape
+    if not 0 <= int(learned.min()) <= int(learned.max()) < evaluations:
+        raise ShapeError(f"learned: expected evaluations from 0 to {evaluations - 1}, got {learned.tolist()}")
+    return evaluations, tasks
 
 
 def _square(accuracy: Tensor) -> None:

@@ -51,7 +51,7 @@ def accuracy_by_presentation(hits: Tensor, y: Tensor, most: int = 10, real: Tens
         >>> accuracy_by_presentation(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 1, 0, 0]]), most=3)
         tensor([0., 1., 1.])
     """
-    _same_shape(hits=hits, y=y)
+    _same_shape(hits=hits, y=y, real=real)
     check_positive(most=most)
     which = presentations(y, real)
     return torch.stack([hits[which == number].float().mean() for number in range(1, most + 1)])
@@ -65,6 +65,7 @@ def running_accuracy(hits: Tensor, window: int, real: Tensor | None = None) -> T
         tensor([[1.0000, 0.5000, 0.5000, 1.0000]])
     """
     check_positive(window=window)
+    _same_shape(hits=hits, real=real)
     counted = torch.ones_like(hits, dtype=torch.float64) if real is None else real.double()
     right, seen = (torch.nn.functional.pad(part.cumsum(1), (window, 0)) for part in (hits.double() * counted, counted))
     steps = hits.shape[1]
@@ -90,7 +91,8 @@ def average_precision(unknown: Tensor, hits: Tensor, y: Tensor, real: Tensor | N
         >>> average_precision(torch.tensor([[0.9, 0.2]]), torch.tensor([[0, 1]]), torch.tensor([[5, 5]]))
         tensor([1.])
     """
-    _same_shape(unknown=unknown, hits=hits, y=y)
+    _same_shape(unknown=unknown, hits=hits, y=y, real=real)
+    unknown = unknown.double()
     known = presentations(y, real) > 1
     score = unknown if real is None else unknown.masked_fill(~real, torch.inf)
     order = score.argsort(dim=1, stable=True)
@@ -100,7 +102,7 @@ def average_precision(unknown: Tensor, hits: Tensor, y: Tensor, real: Tensor | N
     return ((precision * right).sum(1) / known.sum(1).clamp(min=1)).float()
 
 
-def _same_shape(**parts: Tensor) -> None:
-    shapes = {name: tuple(part.shape) for name, part in parts.items()}
+def _same_shape(**parts: Tensor | None) -> None:
+    shapes = {name: tuple(part.shape) for name, part in parts.items() if part is not None}
     if len(set(shapes.values())) > 1 or any(len(shape) != 2 for shape in shapes.values()):
-        raise ShapeError(f"{', '.join(parts)}: expected one shape (T, S), got {shapes}")
+        raise ShapeError(f"{', '.join(shapes)}: expected one shape (T, S), got {shapes}")

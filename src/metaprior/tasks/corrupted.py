@@ -48,6 +48,10 @@ class Corrupted(TaskSource):
         self.wrong_labels = wrong_labels
         self.rotation = rotation
 
+    def with_shots(self, shots: int) -> "Corrupted":
+        """Return the same spoilt tasks with another number of support examples."""
+        return Corrupted(self.source.with_shots(shots), self.noise, self.wrong_labels, self.rotation)
+
     @property
     def spec(self) -> TaskSpec:  # type: ignore[override]
         """What the tasks of the source have in common."""
@@ -59,6 +63,8 @@ class Corrupted(TaskSource):
         The generator that spoils is another one, so that the number of spoils changes no later task.
         """
         episode = self.source.sample(tasks, generator, split)
+        if not isinstance(episode, Episode):
+            raise DataError(f"source: expected one of episodes, got {type(self.source).__name__}")
         random = torch.Generator().manual_seed(int(torch.randint(2**31, (), generator=_copy(generator))))
         x, y = episode.support.x, episode.support.y
         if self.rotation:
@@ -86,6 +92,8 @@ def _turned(images: Tensor, most: float, random: torch.Generator) -> Tensor:
     flat = images.flatten(0, 1)
     angles = (2 * torch.rand(len(flat), generator=random) - 1) * math.radians(most)
     cosines, sines, zeros = angles.cos(), angles.sin(), torch.zeros(len(flat))
-    turns = torch.stack([cosines, -sines, zeros, sines, cosines, zeros], dim=1).view(-1, 2, 3)
+    # Places go from -1 to 1 along either side, whatever its length.
+    wide = images.shape[-1] / images.shape[-2]
+    turns = torch.stack([cosines, -sines / wide, zeros, sines * wide, cosines, zeros], dim=1).view(-1, 2, 3)
     places = functional.affine_grid(turns, list(flat.shape), align_corners=False)
     return functional.grid_sample(flat, places, align_corners=False).view(images.shape)

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from metaprior.errors import ShapeError
 from metaprior.tree import Tree, concatenate, map_tensors, tensors
 
-__all__ = ["Episode", "Examples", "TaskSpec"]
+__all__ = ["Episode", "Examples", "TaskSpec", "check_tasks"]
 
 
 class _Value:
@@ -123,6 +123,12 @@ class Examples(_Value):
             lambda left, right: torch.cat([left, right], dim=1), replace(self, mask=None), replace(other, mask=None)
         )
         return replace(joined, mask=mask)
+
+
+def check_tasks(state: Tensor, examples: Examples) -> None:
+    """Raise ShapeError if examples are of another number of tasks than a tensor of the state, `(T, ...)`."""
+    if examples.tasks != len(state):
+        raise ShapeError(f"examples: expected T = {len(state)} tasks as in state, got {examples.tasks}")
 
 
 @dataclass(frozen=True, eq=False)

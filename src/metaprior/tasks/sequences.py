@@ -31,7 +31,7 @@ def split_digits() -> list[Episode]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise missing("scikit-learn", "estimators", "the sequence of digits") from error
+        raise missing("scikit-learn", "tables", "the sequence of digits") from error
     images, digits = (torch.as_tensor(part) for part in load_digits(return_X_y=True))
     episodes = []
     for first in range(0, 10, 2):

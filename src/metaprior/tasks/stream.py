@@ -45,6 +45,9 @@ class Stream(_Value):
         if not self.steps:
             raise ShapeError("examples: expected at least one step, got an empty stream")
         expected = (self.tasks, self.steps)
+        if (isinstance(self.delay, Tensor) and self.delay.is_floating_point()) or isinstance(self.delay, float):
+            got = self.delay.dtype if isinstance(self.delay, Tensor) else self.delay
+            raise ShapeError(f"delay: expected whole steps, got {got}")
         for name, each in (("delay", self.delay), ("shifts", self.shifts)):
             if isinstance(each, Tensor) and tuple(each.shape) != expected:
                 raise ShapeError(f"{name}: expected shape (T, S) = {expected}, got {tuple(each.shape)}")

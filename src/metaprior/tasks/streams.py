@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError, check_positive
-from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.source import Split, TaskSource
 from metaprior.tasks.stream import Stream
 from metaprior.tree import map_tensors
@@ -58,6 +58,10 @@ class Streams(TaskSource):
         self.latest = latest
         self.never = never
 
+    def with_shots(self, shots: int) -> "Streams":
+        """Return the same streams with another number of examples of each class."""
+        return Streams(self.source.with_shots(shots), self.delay, self.steps, self.latest, self.never)
+
     @property
     def spec(self) -> TaskSpec:  # type: ignore[override]
         """What the tasks of the source have in common."""
@@ -65,7 +69,12 @@ class Streams(TaskSource):
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Stream:  # type: ignore[override]
         """Draw T streams: tasks of the source, then an order of each one's support, then delays."""
-        support = self.source.sample(tasks, generator, split).support
+        episode = self.source.sample(tasks, generator, split)
+        if not isinstance(episode, Episode):
+            raise DataError(f"source: expected one of episodes, got {type(self.source).__name__}")
+        support = episode.support
+        if self.steps is not None and self.steps > support.size:
+            raise DataError(f"steps: expected at most the {support.size} examples of a task, got {self.steps}")
         random = torch.rand(tasks, support.size, generator=generator)
         # Padding goes to the end.
         order = random.masked_fill(~support.real, 2.0).argsort(dim=1)[:, : self.steps]
