@@ -118,7 +118,8 @@ def main():
     rows = score(Path(sys.argv[1]))
     write_text(HERE / "result.json", json.dumps({"versions": versions(), "seed": 0, "rows": rows}, indent=1) + "\n")
     labels = dict.fromkeys((row["prior"], row["train_tasks"]) for row in rows)
-    compared = [(f"{label}, {tasks} tasks", label, tasks) for label, tasks in labels if label in COMPARED]
+    known = [(label, tasks) for label in COMPARED for tasks in ("unlimited", "1000", "100", "30")]
+    compared = [(f"{label}, {tasks} tasks", label, tasks) for label, tasks in known if (label, tasks) in labels]
     others = [(label, label, tasks) for label, tasks in labels if label not in COMPARED]
     write_text(HERE / "table.md", table(rows, compared, "prior") + "\n" + table(rows, others, "1,500 steps"))
 
