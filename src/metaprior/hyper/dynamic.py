@@ -80,7 +80,9 @@ class DynamicHypernetwork(Hypernetwork):
                 for leaf, value in before.items():
                     setattr(module, leaf, value)
         if missed := [owner for owner, before in zip(self._owners, places, strict=True) if not before]:
-            raise MetapriorError(f"net: '{missed[0]}' has generated parameters, but was not called as a module; Conv4 needs norm='group'")
+            raise MetapriorError(
+                f"net: '{missed[0]}' has generated parameters, but was not called as a module; Conv4 needs norm='group'"
+            )
         return output
 
     def weights(self, code: Tensor | None = None) -> dict[str, Tensor]:
