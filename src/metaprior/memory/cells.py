@@ -93,7 +93,9 @@ class Cell(nn.Module):
             after = Carried(show.sigmoid() * memory.tanh(), memory)
             if real is not None:
                 here = real[:, step].view(-1, *[1] * (x.ndim - 2))
-                after = Carried(*(torch.where(here, now, then) for now, then in zip(after, carried, strict=True)))
+                after = Carried(
+                    torch.where(here, after.output, carried.output), torch.where(here, after.memory, carried.memory)
+                )
             carried = after
             outputs.append(carried.output)
         return torch.stack(outputs, dim=1), carried
