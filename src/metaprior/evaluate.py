@@ -115,7 +115,7 @@ def evaluate(
                 start = time.perf_counter()
                 if isinstance(episode, Stream):
                     state, prediction = prior.start(episode.tasks), prior.stream(episode)
-                    asked, ways = episode.examples, None
+                    asked, ways = episode.asked, None
                 else:
                     state = prior.observe(prior.start(episode.tasks, episode.about), episode.support)
                     prediction = prior.predict(state, episode.query.x)

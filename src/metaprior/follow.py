@@ -17,7 +17,7 @@ from torch import Tensor
 from metaprior.errors import MetapriorError, check_positive, missing
 from metaprior.evaluate import check_fit
 from metaprior.files import write_bytes, write_text
-from metaprior.metrics import accuracy_by_presentation, presentations, running_accuracy
+from metaprior.metrics import accuracy_by_presentation, average_precision, presentations, running_accuracy
 from metaprior.prior import Prior
 from metaprior.tasks.source import Split, TaskSource
 from metaprior.tasks.stream import Stream
@@ -41,6 +41,9 @@ class Followed:
         parameters: how many numbers the prior carries from stream to stream.
         hash: of the streams.
         transductive: whether predictions could depend on the other queries.
+        named: `(T, S)`, 1 where the best of the known classes was right, whatever was said of the unknown one; None
+            where there is none.
+        unknown: `(T, S)`, the probability given to a class not seen before; None where there is none.
     """
 
     scores: Tensor
@@ -53,6 +56,8 @@ class Followed:
     parameters: int
     hash: str
     transductive: bool = False
+    named: Tensor | None = None
+    unknown: Tensor | None = None
 
     def by_step(self) -> Tensor:
         """Return the mean score of each step over the streams, `(S,)`."""
@@ -64,11 +69,15 @@ class Followed:
         return each.masked_fill(~self.real, 0).nan_to_num().sum(0) / self.real.sum(0)
 
     def by_presentation(self) -> dict[int, float]:
-        """Return the accuracy at the first, second, ... presentation of a class; empty for regression."""
+        """Return the accuracy at the first, second, ... presentation of a class; empty for regression.
+
+        Where a class can be said to be unknown, that is left aside: at presentation N + 1, this is N-shot accuracy.
+        """
         if self.y is None:
             return {}
         most = int(presentations(self.y, self.real).max())
-        accuracy = accuracy_by_presentation(self.scores, self.y, most, self.real)
+        named = self.scores if self.named is None else self.named
+        accuracy = accuracy_by_presentation(named, self.y, most, self.real)
         return {number + 1: value for number, value in enumerate(accuracy.tolist())}
 
     def since_shift(self) -> dict[int, float]:
@@ -79,6 +88,13 @@ class Followed:
         last = torch.where(self.shifts.bool(), steps, -1).cummax(1).values
         since = (steps - last).masked_fill((last < 0) | ~self.real, -1)
         return {step: self.scores[since == step].mean().item() for step in range(int(since.max()) + 1)}
+
+    def average_precision(self) -> float | None:
+        """Return how well known classes were told from unknown ones, and named; None where nothing can be unknown."""
+        if self.unknown is None or self.named is None or self.y is None:
+            return None
+        known = presentations(self.y, self.real) > 1
+        return average_precision(self.unknown, self.named, known, self.real).item()
 
     def result(self) -> dict[str, Any]:
         """Return everything but the single scores, ready for JSON."""
@@ -91,6 +107,7 @@ class Followed:
             "steps": self.scores.shape[1],
             "by_presentation": self.by_presentation(),
             "since_shift": self.since_shift(),
+            "average_precision": self.average_precision(),
             "step_seconds": self.step_seconds,
             "state_bytes": self.state_bytes,
             "parameters": self.parameters,
@@ -189,6 +206,9 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
             module.training = training
     scores = [_scores(prediction, part) for prediction, part in zip(predictions, parts, strict=True)]
     y = torch.cat([part.examples.y for part in parts])  # type: ignore[misc]
+    named, unknown = None, None
+    if parts[0].unknown is not None:
+        named, unknown = _named(torch.cat(predictions), y, parts[0].unknown)
     shifts = [part.shifts for part in parts if part.shifts is not None]
     return Followed(
         scores=torch.cat(scores),
@@ -201,12 +221,20 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
         parameters=sum(parameter.numel() for parameter in prior.parameters()),
         hash=tests.hash,
         transductive=prior.transductive,
+        named=named,
+        unknown=unknown,
     )
 
 
 def _scores(prediction: Tensor, stream: Stream) -> Tensor:
-    y = stream.examples.y
+    y = stream.asked.y
     assert y is not None
     if y.is_floating_point():
         return (prediction - y).square().mean(-1)
     return (prediction.argmax(-1) == y).float()
+
+
+def _named(prediction: Tensor, y: Tensor, unknown: int) -> tuple[Tensor, Tensor]:
+    """Return whether the best of the other classes was right, and the probability of the unknown one, both `(T, S)`."""
+    best = prediction.index_fill(-1, torch.tensor([unknown]), -torch.inf).argmax(-1)
+    return (best == y).float(), prediction.softmax(-1)[..., unknown]

@@ -126,7 +126,7 @@ class Prior(nn.Module, ABC):
         """
         if type(self).loss is not Prior.loss and type(self).stream_loss is Prior.stream_loss:
             raise MetapriorError(f"prior: {type(self).__name__} is acquired on episodes, and follows streams later")
-        return task_losses(self.stream(stream), stream.examples).mean()
+        return task_losses(self.stream(stream), stream.asked).mean()
 
     @property
     def chunk_size(self) -> int | None:

@@ -49,17 +49,23 @@ def test_average_precision_by_hand():
     # Ranked: step 4 (known, right), 0 (new), 1 (known, wrong), 3 (known, right), 2 (new): 1/1 and 2/4, of 3 known.
     unknown = torch.tensor([[0.2, 0.3, 0.9, 0.4, 0.1]])
     hits = torch.tensor([[1, 0, 1, 1, 1]])
-    assert average_precision(unknown, hits, Y[:1]).item() == pytest.approx((1 + 2 / 4) / 3)
+    assert average_precision(unknown, hits, ~first_sights(Y[:1])).item() == pytest.approx((1 + 2 / 4) / 3)
 
 
 def test_average_precision_of_the_perfect_and_the_hopeless():
-    new = first_sights(Y).float()
-    assert average_precision(new, torch.ones_like(Y), Y).tolist() == [1, 1]
-    assert average_precision(new, torch.zeros_like(Y), Y).tolist() == [0, 0]
+    new = first_sights(Y)
+    assert average_precision(new.float(), torch.ones_like(Y), ~new) == 1
+    assert average_precision(new.float(), torch.zeros_like(Y), ~new) == 0
+
+
+def test_padding_has_no_rank():
+    unknown, hits, known = torch.tensor([[[0.1, 0.0]], [[1, 0]], [[1, 0]]])
+    assert average_precision(unknown, hits, known.bool()) == 0.5
+    assert average_precision(unknown, hits, known.bool(), torch.tensor([[True, False]])) == 1
 
 
 def test_shapes_must_agree():
     with pytest.raises(ShapeError, match=r"hits, y: expected one shape \(T, S\)"):
         accuracy_by_presentation(Y[:1], Y)
     with pytest.raises(ShapeError, match="expected one shape"):
-        average_precision(Y[0], Y[0], Y[0])
+        average_precision(Y[0], Y[0], Y[0] > 0)

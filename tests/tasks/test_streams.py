@@ -56,13 +56,19 @@ def test_the_hash_of_streams_tells_delays_apart():
     assert len(hashes) == 3
 
 
-def test_streams_are_made_of_episodes_long_enough():
-    with pytest.raises(DataError, match="source: expected one of episodes, got Streams"):
-        draw(Streams(Streams(Sinusoid())))
+def test_streams_are_no_longer_than_their_tasks():
     with pytest.raises(DataError, match="source: expected one of episodes, got Streams"):
         draw(Corrupted(Streams(Sinusoid())))
     with pytest.raises(DataError, match="steps: expected at most the 10 examples of a task, got 99"):
         draw(Streams(Sinusoid(), steps=99))
+    with pytest.raises(DataError, match="steps: expected at most the 10 examples of a task, got 99"):
+        draw(Streams(Streams(Sinusoid()), steps=99))
+
+
+def test_streams_of_streams_keep_their_order():
+    inner, outer = draw(Streams(Sinusoid())), draw(Streams(Streams(Sinusoid()), delay=3, steps=5))
+    assert torch.equal(inner.examples.x[:, :5], outer.examples.x)
+    assert (inner.delay, outer.delay, outer.steps) == (1, 3, 5)
 
 
 def test_shots_can_be_changed():

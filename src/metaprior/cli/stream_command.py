@@ -52,6 +52,9 @@ def run(words: Sequence[str]) -> None:
     score = f"{100 * result['mean']:.2f} %" if percent else f"{result['mean']:.4g}"
     cost = f"{1000 * log.step_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"
     console.print(f"[bold]{score}[/bold] over {result['steps']} steps of {result['streams']} streams; {cost}")
+    if result["average_precision"] is not None:
+        precision = f"{100 * result['average_precision']:.2f} %"
+        console.print(f"{precision} average precision: known classes told from unknown ones, and named")
     if parsed.out is not None:
         asked = {name: parsed[name] for name in ("run", "seed", "split", "window")}
         log.write(parsed.out, parsed.window, asked | {"stream": settings})

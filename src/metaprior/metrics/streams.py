@@ -72,8 +72,8 @@ def running_accuracy(hits: Tensor, window: int, real: Tensor | None = None) -> T
     return ((right[:, -steps:] - right[:, :steps]) / (seen[:, -steps:] - seen[:, :steps])).float()
 
 
-def average_precision(unknown: Tensor, hits: Tensor, y: Tensor, real: Tensor | None = None) -> Tensor:
-    """Return how well a prior tells known classes from unknown ones and names the known, `(T,)`.
+def average_precision(unknown: Tensor, hits: Tensor, known: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return how well a prior tells known classes from unknown ones and names the known, all steps ranked together.
 
     Steps are ranked by how unknown they were said to be, the best known first. Of the first k, those of a known class
     that were rightly named are true positives; precision is their share of k, recall that of all steps of known
@@ -82,24 +82,22 @@ def average_precision(unknown: Tensor, hits: Tensor, y: Tensor, real: Tensor | N
     Args:
         unknown: `(T, S)`, how likely the class was said to be a new one; any score that ranks.
         hits: `(T, S)`, whether the class was rightly named, were it known.
-        y: `(T, S)`, class ids.
+        known: `(T, S)`, whether the class was known.
         real: `(T, S)`, False for padding.
 
-    Source: Ren et al. 2021 (arXiv 2007.04546), section 4.
+    Source: Ren et al. 2021 (arXiv 2007.04546), section 4. Differs: the area is of steps, not of trapezia.
 
     Example:
-        >>> average_precision(torch.tensor([[0.9, 0.2]]), torch.tensor([[0, 1]]), torch.tensor([[5, 5]]))
-        tensor([1.])
+        >>> average_precision(torch.tensor([[0.9, 0.2]]), torch.tensor([[0, 1]]), torch.tensor([[False, True]]))
+        tensor(1.)
     """
-    _same_shape(unknown=unknown, hits=hits, y=y, real=real)
-    unknown = unknown.double()
-    known = presentations(y, real) > 1
-    score = unknown if real is None else unknown.masked_fill(~real, torch.inf)
-    order = score.argsort(dim=1, stable=True)
-    right = (hits.bool() & known).gather(1, order).double()
-    ranks = torch.arange(1, y.shape[1] + 1, device=y.device)
-    precision = right.cumsum(1) / ranks
-    return ((precision * right).sum(1) / known.sum(1).clamp(min=1)).float()
+    _same_shape(unknown=unknown, hits=hits, known=known, real=real)
+    if real is not None:
+        unknown, hits, known = unknown[real], hits[real], known[real]
+    order = unknown.double().flatten().argsort(stable=True)
+    right = (hits.bool() & known).flatten()[order].double()
+    precision = right.cumsum(0) / torch.arange(1, len(right) + 1, device=right.device)
+    return ((precision * right).sum() / known.sum().clamp(min=1)).float()
 
 
 def _same_shape(**parts: Tensor | None) -> None:

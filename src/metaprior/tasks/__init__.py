@@ -7,12 +7,13 @@ from metaprior.tasks.glyphs import Glyphs
 from metaprior.tasks.images import Images
 from metaprior.tasks.linear import Linear
 from metaprior.tasks.omniglot import Omniglot
+from metaprior.tasks.roaming import Roaming
 from metaprior.tasks.scores import restrict, task_losses, task_scores
 from metaprior.tasks.sequences import permuted_glyphs, split_digits
 from metaprior.tasks.sinusoid import Sinusoid
 from metaprior.tasks.source import ClassPool, ClassSource, Split, TaskSource, TestSet
 from metaprior.tasks.stream import Stream
-from metaprior.tasks.streams import Streams
+from metaprior.tasks.streams import Streams, StreamSource
 from metaprior.tasks.strokes import Strokes
 from metaprior.tasks.table import Table
 
@@ -27,9 +28,11 @@ __all__ = [
     "Images",
     "Linear",
     "Omniglot",
+    "Roaming",
     "Sinusoid",
     "Split",
     "Stream",
+    "StreamSource",
     "Streams",
     "Strokes",
     "Table",

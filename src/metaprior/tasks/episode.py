@@ -182,6 +182,7 @@ class TaskSpec:
         x_shape: the shape of one input, `(channels, height, width)` for images, `(features,)` for vectors.
         outputs: C, the most classes that a task can have, or D, the number of target features.
         pool: how many classes the training tasks draw from together; None where classes are not shared by tasks.
+        unknown: whether the last of the classes stands for all that have not been seen; see `Stream`.
 
     Example:
         >>> TaskSpec("classification", (1, 28, 28), outputs=5, pool=1200).is_image
@@ -192,6 +193,7 @@ class TaskSpec:
     x_shape: tuple[int, ...]
     outputs: int
     pool: int | None = None
+    unknown: bool = False
 
     @property
     def is_image(self) -> bool:

@@ -152,7 +152,7 @@ class ClassSource(TaskSource):
     @property
     def data_hash(self) -> str:
         """16 hexadecimal digits that change when the training images do."""
-        return fingerprint(self._checked_pool("train").images)
+        return fingerprint(self.resident("train").images)
 
     @cached_property
     def _pools(self) -> dict[str, ClassPool]:
@@ -162,7 +162,12 @@ class ClassSource(TaskSource):
     def _checked(self) -> set[str]:
         return set()
 
-    def _checked_pool(self, split: Split) -> ClassPool:
+    def resident(self, split: Split) -> ClassPool:
+        """Return the classes of a split, the same resident tensors each time.
+
+        Raises:
+            DataError: if a class has too few images for the tasks, or there are too few classes.
+        """
         if split not in get_args(Split):
             raise DataError(f"split: expected one of {', '.join(get_args(Split))}; got '{split}'")
         if split not in self._pools:
@@ -177,12 +182,12 @@ class ClassSource(TaskSource):
     @property
     def spec(self) -> TaskSpec:  # type: ignore[override]
         """Images of the pool's shape, as many classes as the widest task has."""
-        pool = self._checked_pool("train")
+        pool = self.resident("train")
         return TaskSpec("classification", tuple(pool.images.shape[2:]), _bounds("ways", self.ways)[1], len(pool.images))
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
         """Draw T tasks: their classes, then the images of each class, all without replacement within a task."""
-        pool = self._checked_pool(split)
+        pool = self.resident(split)
         least_ways, ways = _bounds("ways", self.ways)
         least_shots, shots = _bounds("shots", self.shots)
         drawn = min(shots + self.queries, pool.images.shape[1])

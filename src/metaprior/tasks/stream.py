@@ -3,12 +3,13 @@
 Axis letters: T tasks, S stream steps, D target features.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from metaprior.errors import ShapeError
+from metaprior.metrics.streams import presentations
 from metaprior.tasks.episode import Examples, _Value
 from metaprior.tree import map_tensors, tensors
 
@@ -24,6 +25,8 @@ class Stream(_Value):
         delay: after how many steps a label arrives; 1 means right after the prediction. Or `(T, S)`, how many for each
             label; 0 where it never arrives.
         shifts: `(T, S)`, True where the context changes, or None where that is not known.
+        unknown: the class id that a prediction should say at the first sight of a class, and that no label ever says;
+            None where first sights are to be guessed.
 
     Raises:
         ShapeError: if the examples carry no labels, or there are none, `delay` is not positive, or longer than the
@@ -38,6 +41,7 @@ class Stream(_Value):
     examples: Examples
     delay: int | Tensor = 1
     shifts: Tensor | None = None
+    unknown: int | None = None
 
     def __post_init__(self) -> None:
         if self.examples.y is None:
@@ -73,6 +77,20 @@ class Stream(_Value):
     def steps(self) -> int:
         """S, the number of steps."""
         return self.examples.size
+
+    @property
+    def asked(self) -> Examples:
+        """The examples with what predictions should say: their labels, or, at the first sight of a class, `unknown`.
+
+        Example:
+            >>> Stream(Examples(torch.zeros(1, 3, 1), torch.tensor([[4, 4, 2]])), unknown=9).asked.y
+            tensor([[9, 4, 9]])
+        """
+        if self.unknown is None:
+            return self.examples
+        assert self.examples.y is not None
+        first = presentations(self.examples.y, self.examples.mask) == 1
+        return replace(self.examples, y=self.examples.y.masked_fill(first, self.unknown))
 
     def arriving(self, step: int) -> Examples | None:
         """Return the examples whose labels arrive after the prediction of a step, in order; None if none does.

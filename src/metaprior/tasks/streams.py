@@ -1,30 +1,39 @@
-"""Streams made of the tasks of any source: their examples one at a time, in random order.
+"""Where streams come from: sources of their own, or the tasks of any other source, an example at a time.
 
 Axis letters: T streams, S steps, C classes.
 """
 
+from abc import abstractmethod
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from metaprior.errors import DataError, check_positive
-from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.episode import Examples, TaskSpec
 from metaprior.tasks.source import Split, TaskSource
 from metaprior.tasks.stream import Stream
 from metaprior.tree import map_tensors
 
-__all__ = ["Streams"]
+__all__ = ["StreamSource", "Streams"]
 
 
-class Streams(TaskSource):
-    """The support sets of another source, shuffled into streams.
+class StreamSource(TaskSource):
+    """A distribution of streams, each label right after its prediction; `Streams` makes labels of them late."""
+
+    @abstractmethod
+    def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Stream:  # type: ignore[override]
+        """Draw T streams; see `TaskSource.sample`."""
+
+
+class Streams(StreamSource):
+    """The support sets of another source, shuffled into streams; or another source's streams, as they come.
 
     With `shots` images of each of `ways` characters, this is the protocol of Santoro et al. 2016 (arXiv 1605.06065):
     each label comes with the image after its own, and a class can be known from its second presentation on.
 
     Args:
-        source: of the tasks; its queries are not used.
+        source: of tasks, whose queries are not used, or of streams.
         delay: after how many steps a label arrives.
         steps: S, to end a stream before its classes are used up, lest the last labels be known by counting; None for
             all examples.
@@ -69,12 +78,18 @@ class Streams(TaskSource):
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Stream:  # type: ignore[override]
         """Draw T streams: tasks of the source, then an order of each one's support, then delays."""
-        episode = self.source.sample(tasks, generator, split)
-        if not isinstance(episode, Episode):
-            raise DataError(f"source: expected one of episodes, got {type(self.source).__name__}")
-        support = episode.support
-        if self.steps is not None and self.steps > support.size:
-            raise DataError(f"steps: expected at most the {support.size} examples of a task, got {self.steps}")
+        task = self.source.sample(tasks, generator, split)
+        examples = task.examples if isinstance(task, Stream) else task.support
+        if self.steps is not None and self.steps > examples.size:
+            raise DataError(f"steps: expected at most the {examples.size} examples of a task, got {self.steps}")
+        if isinstance(task, Stream):
+            begun = examples.take(slice(self.steps))
+            shifts = None if task.shifts is None else task.shifts[:, : self.steps]
+            return Stream(begun, self._delays(begun, generator), shifts, task.unknown)
+        return self._shuffled(examples, generator)
+
+    def _shuffled(self, support: Examples, generator: torch.Generator) -> Stream:
+        tasks = support.tasks
         random = torch.rand(tasks, support.size, generator=generator)
         # Padding goes to the end.
         order = random.masked_fill(~support.real, 2.0).argsort(dim=1)[:, : self.steps]
