@@ -13,14 +13,15 @@ from metaprior.follow import Followed, follow
 from metaprior.gradient import MAML, MetaSGD, Reptile
 from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
-from metaprior.memory import DistributedMemory
-from metaprior.metric import ProtoNet, Ridge
+from metaprior.memory import CPM, DistributedMemory
+from metaprior.metric import Hopfield, Matching, ProtoNet, Ridge
 from metaprior.prior import Prior
 
 if TYPE_CHECKING:
     from metaprior.estimators import PriorClassifier, PriorRegressor
 
 __all__ = [
+    "CPM",
     "MAML",
     "Acquired",
     "Amortised",
@@ -31,9 +32,11 @@ __all__ = [
     "FineTune",
     "Followed",
     "Frozen",
+    "Hopfield",
     "HyperMAML",
     "Hypernet",
     "Hypernetwork",
+    "Matching",
     "MetaSGD",
     "Predictions",
     "Prior",

@@ -7,13 +7,13 @@ from typing import Any, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
-from metaprior.errors import MetapriorError, ShapeError
+from metaprior.errors import ShapeError
 from metaprior.gradient.maml import FastWeights
 from metaprior.hyper.encoder import Pooled, Pooling, SupportEncoder
 from metaprior.hyper.hypernet import Adapts, Hypernet
 from metaprior.hyper.hypernetwork import VECTORS, GeneratorName
 from metaprior.metric.labels import memberships
-from metaprior.nets import apply, default_net
+from metaprior.nets import apply, default_net, width_of
 from metaprior.nets.norm import Statistics
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
@@ -97,9 +97,7 @@ class Amortised(Hypernet):
         about_size: int | None = None,
         dynamic: bool = False,
     ):
-        width = getattr(features, "features", None)
-        if not isinstance(width, int):
-            raise MetapriorError("features: expected a network with an attribute `features`, the width of its output")
+        width = width_of(features, "features")
         super().__init__(
             net, generator, code_size, hidden, generated, adapts, inner_steps, step_size, first_order, transductive,
             test_steps, chunk, save_memory, about_size, dynamic,

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from metaprior.errors import MetapriorError, ShapeError, check_positive
+from metaprior.errors import ShapeError, check_positive
 from metaprior.metric.labels import memberships
-from metaprior.nets import MLP, apply, default_net, initialise, uninitialised
+from metaprior.nets import MLP, apply, default_net, initialise, uninitialised, width_of
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
@@ -64,9 +64,7 @@ class HyperMAML(Prior):
     def __init__(self, net: nn.Module, outputs: int = 2, regression: bool = False, hidden: int = 128):
         super().__init__()
         check_positive(outputs=outputs, hidden=hidden)
-        features = getattr(net, "features", None)
-        if not isinstance(features, int):
-            raise MetapriorError("net: expected a network with an attribute `features`, the width F of its output")
+        features = width_of(net)
         self.net = net
         self.outputs = outputs
         self.regression = regression

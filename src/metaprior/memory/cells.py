@@ -4,13 +4,17 @@ Axis letters: T streams, S steps, F features or channels, K numbers of feedback,
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Carried", "Cell"]
+from metaprior.nets.initialise import uninitialised
+from metaprior.tree import map_tensors
+
+__all__ = ["Carried", "Cell", "keep_if", "linear", "run_steps"]
 
 
 class Carried(NamedTuple):
@@ -91,12 +95,7 @@ class Cell(nn.Module):
             take, keep, show, new = gate.chunk(4, dim=1)
             memory = (keep + 1).sigmoid() * carried.memory + take.sigmoid() * new.tanh()
             after = Carried(show.sigmoid() * memory.tanh(), memory)
-            if real is not None:
-                here = real[:, step].view(-1, *[1] * (x.ndim - 2))
-                after = Carried(
-                    torch.where(here, after.output, carried.output), torch.where(here, after.memory, carried.memory)
-                )
-            carried = after
+            carried = after if real is None else keep_if(real[:, step], after, carried)
             outputs.append(carried.output)
         return torch.stack(outputs, dim=1), carried
 
@@ -105,3 +104,42 @@ class Cell(nn.Module):
         if weight.ndim == 2:
             return functional.linear(x, weight, bias)
         return functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+
+
+def run_steps(
+    step: Callable[[Tensor, Any, Tensor | None], tuple[Tensor, Any]],
+    x: Tensor,
+    carried: Any,
+    feedback: Tensor | None,
+    real: Tensor | None,
+) -> tuple[Tensor, Any]:
+    """Take S steps with a cell of which all depends on the step before; see `Cell.forward`.
+
+    Args:
+        step: from features `(T, F)`, what is carried and feedback `(T, 1, K)` to an output `(T, F)` and what is
+            carried on.
+        x: `(T, S, F)`, or `(T, S, F, H, W)`, taken as vectors.
+        carried: from the step before.
+        feedback: `(T, S, K)`, or None.
+        real: `(T, S)`, or None.
+    """
+    outputs = []
+    for index, features in enumerate(x.flatten(2).unbind(1)):
+        output, after = step(features, carried, None if feedback is None else feedback[:, index : index + 1])
+        carried = after if real is None else keep_if(real[:, index], after, carried)
+        outputs.append(output)
+    return torch.stack(outputs, dim=1).view(x.shape), carried
+
+
+def keep_if(real: Tensor, after: Any, before: Any) -> Any:
+    """Return what is carried on, `after` a step that is real and `before` one that is padding; `real` is `(T,)`."""
+    return map_tensors(lambda new, old: torch.where(real.view(-1, *[1] * (new.ndim - 1)), new, old), after, before)
+
+
+def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """Return a linear layer with weights from a generator."""
+    layer = uninitialised(nn.Linear, inputs, outputs)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(outputs, inputs, generator=generator) / math.sqrt(inputs))
+        layer.bias.zero_()
+    return layer

@@ -15,6 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_pattern, check_positive
 from metaprior.memory.cells import Carried, Cell
+from metaprior.memory.dnc import DNC
+from metaprior.memory.external import ExternalMemory
 from metaprior.memory.feedback import arriving, encode, nothing, previous, width
 from metaprior.nets import Conv4, default_net
 from metaprior.nets.norm import builtin_norms, sees_batch
@@ -28,6 +30,14 @@ __all__ = ["DistributedMemory", "Remembered"]
 
 Feedback = Literal["all", "last", "none"]
 Late = Literal["hold", "wait"]
+CellName = Literal["lstm", "external", "dnc"]
+_CELLS: dict[str, type[Cell] | type[ExternalMemory] | type[DNC]] = {
+    "lstm": Cell,
+    "external": ExternalMemory,
+    "dnc": DNC,
+}
+_FEEDBACKS = ("all", "last", "none")
+_LATES = ("hold", "wait")
 STAGES = r"^(blocks|rectifiers)\.\d+$"
 """The pattern of the blocks of the library's own networks."""
 
@@ -55,7 +65,8 @@ class DistributedMemory(Prior):
         net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`, without batch norm, which would see the future.
         x_shape: of one input.
         outputs: C or D.
-        where: a regular expression; behind modules with a matching name there is a cell.
+        where: a regular expression; behind modules with a matching name there is a cell. Or "last", behind the last
+            block alone.
         feedback: which cells are told labels: "all", the "last" one, or "none".
         late: whether an example whose label is late enters the memory at once and its label when it comes ("hold"), or
             both when the label comes ("wait").
@@ -63,6 +74,8 @@ class DistributedMemory(Prior):
             do not depend on it.
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
+        cell: "lstm"; or a cell with rows to write to, which it finds by content: "external", overwriting the row least
+            used, or "dnc", which allocates, frees and links rows.
 
     Source: Babu et al. 2021, "Online meta-learning via learning with layer-distributed memory", NeurIPS 2021. Of the
     paper, the summary alone could be read; cells, encoding and sizes are ours.
@@ -90,11 +103,13 @@ class DistributedMemory(Prior):
         late: Late = "hold",
         steps_at_once: int | None = None,
         save_memory: bool = False,
+        cell: CellName = "lstm",
     ):
         super().__init__()
         check_positive(outputs=outputs, steps_at_once=steps_at_once)
         check_pattern(where=where)
-        for name, value, known in (("feedback", feedback, ("all", "last", "none")), ("late", late, ("hold", "wait"))):
+        choices = {"feedback": (feedback, _FEEDBACKS), "late": (late, _LATES), "cell": (cell, tuple(_CELLS))}
+        for name, (value, known) in choices.items():
             if value not in known:
                 raise UnknownNameError(f"choice for {name}", value, known)
         if sees_batch(net) or builtin_norms(net):
@@ -108,6 +123,7 @@ class DistributedMemory(Prior):
         self.early = late == "hold"
         self.steps_at_once = steps_at_once
         self.save_memory = save_memory
+        self.cell = cell
         shapes = self._shapes()
         if not shapes:
             names = ", ".join(name for name, _ in net.named_modules() if name)
@@ -116,7 +132,7 @@ class DistributedMemory(Prior):
         random = torch.Generator().manual_seed(getattr(net, "seed", 0) + 1)
         self._places = list(shapes)
         self.cells = nn.ModuleList(
-            Cell(shape, width(outputs) if name in told else 0, random) for name, shape in shapes.items()
+            _CELLS[cell](shape, width(outputs) if name in told else 0, random) for name, shape in shapes.items()
         )
 
     @classmethod
@@ -244,7 +260,7 @@ class DistributedMemory(Prior):
 
         net = copy.deepcopy(self.net).eval()
         for name, module in net.named_modules():
-            if name and re.search(self.where, name):
+            if name and re.search(STAGES if self.where == "last" else self.where, name):
                 module.register_forward_hook(lambda m, i, output, name=name: note(name, output))
         like = next(net.parameters(), torch.zeros(()))
         try:
@@ -254,8 +270,15 @@ class DistributedMemory(Prior):
             raise ShapeError(f"x_shape: the network does not take inputs of {self.x_shape} ({error})") from error
         if output.shape[-1] != self.outputs:
             raise ShapeError(f"outputs: expected {output.shape[-1]}, as the network has, got {self.outputs}")
-        return shapes
+        return dict(list(shapes.items())[-1:]) if self.where == "last" else shapes
 
 
 def _at_once(stream: Stream) -> bool:
     return not isinstance(stream.delay, Tensor) and stream.delay == 1
+
+
+# An LSTM on top of a network, as in Ren et al. 2021 (arXiv 2007.04546); memory-augmented networks, Santoro et al. 2016
+# (arXiv 1605.06065); the differentiable neural computer, Graves et al. 2016. Differs: the network is acquired with it.
+priors.preset("lstm", "distributed_memory", where="last")
+priors.preset("mann", "distributed_memory", where="last", cell="external")
+priors.preset("dnc", "distributed_memory", where="last", cell="dnc")

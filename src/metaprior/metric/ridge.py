@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import check_positive
+from metaprior.metric.features import FeaturePrior
 from metaprior.metric.labels import memberships
-from metaprior.nets import apply, default_net
-from metaprior.prior import Prior
+from metaprior.nets import default_net
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec
 from metaprior.tree import Tree
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 
 @priors.register("ridge")
-class Ridge(Prior):
+class Ridge(FeaturePrior):
     """Solve a ridge regression from features to classes or values for each task.
 
     The features, the penalty and the scale of the predictions are acquired.
@@ -60,7 +60,6 @@ class Ridge(Prior):
     """
 
     incremental: ClassVar[bool] = True
-    headless: ClassVar[bool] = True
 
     def __init__(
         self, net: nn.Module, outputs: int = 2, penalty: float = 1.0, scale: float | None = None, bias: bool = True
@@ -86,9 +85,9 @@ class Ridge(Prior):
         """Return what has been seen before any example: nothing."""
         return Seen(self.log_scale.new_zeros(tasks, 0, 1), self.log_scale.new_zeros(tasks, 0, self.outputs))
 
-    def observe(self, state: Seen, examples: Examples) -> Seen:
+    def remember(self, state: Seen, examples: Examples) -> Seen:
         """Add the features and targets of labelled examples."""
-        features = self._features(examples.x, examples.mask).masked_fill(~examples.real[..., None], 0)
+        features = self._with_bias(examples.x).masked_fill(~examples.real[..., None], 0)
         if examples.y is not None and examples.y.is_floating_point():
             targets = examples.y.masked_fill(~examples.real[..., None], 0)
         else:
@@ -99,10 +98,10 @@ class Ridge(Prior):
             torch.cat([before, targets], dim=1),
         )
 
-    def predict(self, state: Seen, x: Tree) -> Tensor:
+    def recall(self, state: Seen, features: Tensor) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` by the ridge solution of what was seen."""
+        queries = self._with_bias(features)
         features, targets = state
-        queries = self._features(x)
         seen, width = features.shape[1:]
         if seen == 0:
             return queries.new_zeros(*queries.shape[:2], targets.shape[-1])
@@ -114,8 +113,7 @@ class Ridge(Prior):
             weights = torch.linalg.solve(across @ features + penalty * _identity(width, features), across @ targets)
         return (queries @ weights) * self.log_scale.exp()
 
-    def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
-        features = apply(self.net, x, mask)
+    def _with_bias(self, features: Tensor) -> Tensor:
         return functional.pad(features, (0, 1), value=1.0) if self.bias else features
 
 

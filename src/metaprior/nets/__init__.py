@@ -34,16 +34,18 @@ __all__ = [
     "replace_builtin_norms",
     "task_statistics",
     "uninitialised",
+    "width_of",
 ]
 
 
-def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0) -> nn.Module:
+def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: bool = True) -> nn.Module:
     """Return the network that a prior gets when none is asked for: Conv4 for images, else an MLP.
 
     Args:
         spec: the tasks that the network is for.
         outputs: the width of its head, or None for features without a head.
         seed: of the initial weights.
+        batch_norm: whether it may have batch norm; it has group norm if it otherwise would.
 
     Example:
         >>> default_net(TaskSpec("regression", (1,), 1), outputs=1).hidden
@@ -51,7 +53,7 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0) -> nn.Module
     """
     if spec.is_image:
         channels, size, _ = spec.x_shape
-        return Conv4(channels, size, outputs, seed=seed)
+        return Conv4(channels, size, outputs, norm="batch" if batch_norm else "group", seed=seed)
     inputs = math.prod(spec.x_shape)
     return MLP(inputs, outputs, hidden=(40, 40) if inputs == 1 else (128, 128), seed=seed)
 
@@ -92,3 +94,19 @@ def net_for(
     if not batch_norm and "norm" in wanted and wanted["norm"].default == "batch":
         fitting["norm"] = "group"
     return cls(**({key: value for key, value in fitting.items() if key in wanted} | arguments))
+
+
+def width_of(net: nn.Module, name: str = "net") -> int:
+    """Return how many features a network gives, by its attribute `features`.
+
+    Raises:
+        MetapriorError: if it has none; it names the argument.
+
+    Example:
+        >>> width_of(MLP(inputs=3, hidden=(8,)))
+        8
+    """
+    features = getattr(net, "features", None)
+    if not isinstance(features, int):
+        raise MetapriorError(f"{name}: expected a network with an attribute `features`, the width of its output")
+    return features
