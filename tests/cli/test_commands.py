@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import pytest
+import torch
 
 from metaprior import load, read_card
 from metaprior.cli import COMMANDS, main
@@ -133,6 +134,25 @@ def test_a_memory_is_acquired_on_streams_and_followed(tmp_path, capsys):
     assert "delay: expected 1 to 12 steps" in capsys.readouterr().err
 
 
+def test_acquisition_goes_on_from_a_run_with_other_tasks(tmp_path, capsys):
+    words = ["--steps", "2", "--validations", "0"]
+    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
+    few, more = (["--tasks", "strokes", "--tasks.ways", ways, "--delay", "1"] for ways in ("3", "[2,3]"))
+    prior = ["--prior", "distributed_memory", "--net", "mlp", "--net.hidden", "[8]"]
+    assert main(["acquire", *prior, *few, *words, "--out", first]) == 0
+    assert main(["acquire", "--start", first, *more, *words, "--out", second]) == 0
+    assert main(["acquire", "--config", f"{second}/config.yaml", "--out", third]) == 0
+    card = read_card(second)
+    assert card["tasks"]["arguments"]["ways"] == [2, 3]
+    assert card["start"]["tasks"]["arguments"]["ways"] == 3
+    assert card["start"]["step"] == 2
+    old, new, again = (load(run).state_dict() for run in (first, second, third))
+    assert not torch.equal(old["net.head.weight"], new["net.head.weight"])
+    assert torch.equal(new["net.head.weight"], again["net.head.weight"])
+    assert main(["acquire", "--start", first, *prior, *more, *words]) == 2
+    assert "expected no --prior and no --net" in " ".join(capsys.readouterr().err.split())
+
+
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out
@@ -162,6 +182,7 @@ WRONG = {
     "lst": "did you mean 'list'?",
     "acquire --prior mmal --tasks sinusoid --steps 1": "did you mean 'maml'?",
     "acquire --tasks sinusoid --steps 1": "--prior: expected a name; known: amortised, anil",
+    "acquire --start nowhere --tasks sinusoid --steps 1": "nowhere",
     "acquire --prior maml --steps 1": "--tasks: expected a name",
     "acquire --prior maml --tasks sinusoid": "steps, budget: expected one of them, or both; got neither",
     "acquire --prior maml --tasks sinusoid --steps 0": "steps: expected a positive number, got 0",

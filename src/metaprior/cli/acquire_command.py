@@ -2,56 +2,79 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
 
 from metaprior.acquire import acquire
-from metaprior.checkpoint import read_card
+from metaprior.checkpoint import load, read_card
 from metaprior.cli.arguments import Parser
 from metaprior.cli.choices import NET, PRIOR, TASKS, to_device
 from metaprior.cli.display import console, progress_bar
 from metaprior.errors import MetapriorError
 from metaprior.files import write_text
 from metaprior.nets import net_for
-from metaprior.tasks.streams import Streams
+from metaprior.prior import Prior
+from metaprior.registry import priors
+from metaprior.tasks.episode import TaskSpec
+from metaprior.tasks.streams import Streams, StreamSource
 
 __all__ = ["run"]
+
+_BEFORE = ("tasks", "stream", "data_hash", "seed", "step", "seconds", "start")
+"""What a card says of the run that a run went on from."""
 
 
 def run(words: Sequence[str]) -> None:
     """Acquire a prior, show how it goes, and save it with everything that is needed to repeat the run."""
-    parser = Parser(
-        "acquire", "Acquire a prior from many related tasks.", (PRIOR, TASKS, NET), required=("prior", "tasks")
-    )
+    parser = Parser("acquire", "Acquire a prior from many related tasks.", (PRIOR, TASKS, NET), required=("tasks",))
     parser.options.add_function_arguments(acquire, skip={"prior", "source", "report", "facts"}, fail_untyped=False)
     parser.options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
     parser.options.add_argument(
         "--delay", type=int | None, default=None, help="acquire on streams whose labels arrive so many steps late"
     )
     parser.options.add_argument("--length", type=int | None, default=None, help="steps of a stream; None for all")
+    parser.options.add_argument(
+        "--start", type=str | None, default=None, help="a run, checkpoint or zoo:NAME to go on from, instead of --prior"
+    )
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
     if parsed.length is not None and parsed.delay is None:
         raise MetapriorError("--length: it is that of streams, which --delay asks for, and --delay was not given")
     if parsed.delay is not None:
         source = Streams(source, parsed.delay, parsed.length)
-    cls = PRIOR.registry[parser.names["prior"]]
-    net = None
-    if "net" in parser.names:
-        net = net_for(
-            parser.names["net"], source.spec, cls.headless, parsed.seed, cls.batch_norm, **parser.given(parsed, "net")
-        )
-    prior = to_device(
-        cls.for_tasks(source.spec, net=net, seed=parsed.seed, **parser.given(parsed, "prior")), parsed.device
-    )
-    apart = {"config", "device", "threads", "delay", "length", *parser.choices}
+    prior, facts = _prior(parser, parsed, source.spec)
+    prior = to_device(prior, parsed.device)
+    apart = {"config", "device", "threads", "delay", "length", "start", *parser.choices}
     options = {key: parsed[key] for key in vars(parsed) if key not in apart}
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
     metric = "accuracy" if source.spec.kind == "classification" else "mse"
     with progress_bar(metric) as update:
-        acquired = acquire(prior, source, report=lambda line: update(parser.names["prior"], line), **options)
+        name = parser.names.get("prior") or str(priors.name_of(type(prior)))
+        acquired = acquire(prior, source, report=lambda line: update(name, line), facts=facts, **options)
     if acquired.interrupted:
         console.print("Stopped early; what was acquired so far is usable, and --resume goes on from it.")
     if parsed.out is not None:
         card = read_card(parsed.out)
         console.print(f"{parsed.out}: prior.safetensors, log.csv, config.yaml (data {card['data_hash']})")
-        console.print(f"Next: metaprior evaluate {parsed.out}")
+        console.print(f"Next: metaprior {'stream' if isinstance(source, StreamSource) else 'evaluate'} {parsed.out}")
+
+
+def _prior(parser: Parser, parsed: Namespace, spec: TaskSpec) -> tuple[Prior, dict[str, Any]]:
+    """Return a new prior, or that of the run to go on from, and what the card should say of that."""
+    if parsed.start is not None:
+        if {"prior", "net"} & set(parser.names):
+            raise MetapriorError(
+                f"--start: {parsed.start} has a prior and its network; expected no --prior and no --net"
+            )
+        card = read_card(parsed.start)
+        return load(parsed.start), {"start": {key: card[key] for key in _BEFORE if key in card}}
+    parser.demand("prior")
+    cls = PRIOR.registry[parser.names["prior"]]
+    net = None
+    if "net" in parser.names:
+        net = net_for(
+            parser.names["net"], spec, cls.headless, parsed.seed, cls.batch_norm, **parser.given(parsed, "net")
+        )
+    return cls.for_tasks(spec, net=net, seed=parsed.seed, **parser.given(parsed, "prior")), {}

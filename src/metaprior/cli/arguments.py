@@ -91,10 +91,8 @@ class Parser:
         for choice in self.choices.values():
             self._choose(choice, words, config)
         asked_for_help = "-h" in words or "--help" in words
-        missing = [key for key in self.required if key not in self.names]
-        if missing and not asked_for_help:
-            known = ", ".join(self.choices[missing[0]].registry)
-            raise MetapriorError(f"--{missing[0]}: expected a name; known: {known}")
+        if not asked_for_help:
+            self.demand(*self.required)
         try:
             # What a file says is read as words are, so that it is checked as they are; later words win.
             parsed = self.options.parse_args([*_as_words(config), *self._with_true(words)])
@@ -105,6 +103,12 @@ class Parser:
                 raise MetapriorError(f"--threads: expected at least 1, got {parsed.threads}")
             torch.set_num_threads(parsed.threads)
         return parsed
+
+    def demand(self, *keys: str) -> None:
+        """Raise MetapriorError, which lists the names, unless a class was chosen for each key."""
+        for key in keys:
+            if key not in self.names:
+                raise MetapriorError(f"--{key}: expected a name; known: {', '.join(self.choices[key].registry)}")
 
     def build(self, parsed: Namespace, key: str) -> Any:
         """Build the object that was chosen for `key`; None if none was."""
