@@ -1,7 +1,6 @@
 """Learn sequences of tasks and score all of them at the end: `python results/hypernetworks-continual/score.py`."""
 
 import json
-import time
 from functools import partial
 from pathlib import Path
 
@@ -91,11 +90,8 @@ def main():
         ways = {kind: partial(hypernetwork, **settings) for kind, settings in KINDS.items()}
         ways |= {"one network, one task after the other": plain, "one network, all at once": together}
         for kind, learn in ways.items():
-            found, start = [], time.perf_counter()
-            for seed in SEEDS:
-                found.append(learn(*sequences(seed)[name]))
-            seconds = (time.perf_counter() - start) / len(SEEDS)
-            rows.append({"sequence": name, "learner": kind, "seconds": seconds, "seeds": found})
+            found = [learn(*sequences(seed)[name]) for seed in SEEDS]
+            rows.append({"sequence": name, "learner": kind, "seeds": found})
             print(name, kind, found, flush=True)
     result = {"versions": versions(), "steps": STEPS, "rows": rows}
     write_text(HERE / "result.json", json.dumps(result, indent=1) + "\n")
@@ -110,13 +106,13 @@ def table(rows):
         "guessed": "guessing it",
         "one_for_all": "one network for all",
     }
-    lines = [f"| sequence | learner | {' | '.join(columns.values())} | time |", "|" + " --- |" * (len(columns) + 3)]
+    lines = [f"| sequence | learner | {' | '.join(columns.values())} |", "|" + " --- |" * (len(columns) + 2)]
     for row in rows:
         cells = []
         for column in columns:
             values = [100 * seed[column] for seed in row["seeds"] if column in seed]
             cells.append(f"{mean(values):.1f} ({min(values):.1f} to {max(values):.1f})" if values else "")
-        lines.append(f"| {row['sequence']} | {row['learner']} | {' | '.join(cells)} | {row['seconds']:.0f} s |")
+        lines.append(f"| {row['sequence']} | {row['learner']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
