@@ -6,7 +6,7 @@ from torch import nn
 
 from metaprior import DistributedMemory, acquire, evaluate
 from metaprior.errors import MetapriorError, ShapeError, UnknownNameError
-from metaprior.nets import MLP, Conv4, ResNet12, initialise
+from metaprior.nets import MLP, Conv4, ConvNet, ResNet12
 from metaprior.tasks import Examples, Stream, Streams, Strokes
 from metaprior.tree import tensors
 
@@ -125,21 +125,6 @@ def test_an_interrupted_stream_loses_no_label_that_has_arrived():
     torch.testing.assert_close(end.label, after.label)
 
 
-class Small(nn.Module):
-    """The network of the pilot: two strided convolutions and a layer of 64."""
-
-    def __init__(self, outputs, seed):
-        super().__init__()
-        self.seed = seed
-        tail = nn.Sequential(nn.Flatten(), nn.Linear(144, 64))
-        self.blocks = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.Conv2d(8, 16, 3, 2, 1), tail)
-        self.head = nn.Linear(64, outputs)
-        initialise(self, seed)
-
-    def forward(self, x):
-        return self.head(self.blocks(x))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_memory_in_all_layers_told_labels_learns_what_memory_in_the_last_cannot(seed):
@@ -148,11 +133,11 @@ def test_memory_in_all_layers_told_labels_learns_what_memory_in_the_last_cannot(
     accuracy = {}
     for name, arguments, steps in (
         ("distributed", {}, 1100),
-        ("at the end", {"where": r"blocks\.2"}, 1100),
+        ("at the end", {"where": "last"}, 1100),
         ("told at the end", {"feedback": "last"}, 1100),
         ("told nothing", {"feedback": "none"}, 300),
     ):
-        prior = DistributedMemory(Small(3, seed), (1, 10, 10), 3, **arguments)
+        prior = DistributedMemory(ConvNet(1, 10, 3, seed=seed), (1, 10, 10), 3, **arguments)
         acquire(prior, source, steps=steps, tasks_per_step=64, clip=1.0, anneal=False, validations=0, seed=seed)
         accuracy[name] = evaluate(prior, source, episodes=500).mean
     assert accuracy["distributed"] > 0.75

@@ -9,6 +9,7 @@ from torch import nn
 from metaprior.errors import MetapriorError
 from metaprior.nets.apply import apply, apply_per_task, best_chunk, has_convolutions
 from metaprior.nets.conv4 import Conv4
+from metaprior.nets.convnet import ConvNet
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.layout import channels_last
 from metaprior.nets.mlp import MLP
@@ -21,6 +22,7 @@ __all__ = [
     "MLP",
     "BatchNorm",
     "Conv4",
+    "ConvNet",
     "ResNet12",
     "apply",
     "apply_per_task",
@@ -39,7 +41,7 @@ __all__ = [
 
 
 def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: bool = True) -> nn.Module:
-    """Return the network that a prior gets when none is asked for: Conv4 for images, else an MLP.
+    """Return the network that a prior gets when none is asked for: Conv4 for images, ConvNet for tiny ones, or an MLP.
 
     Args:
         spec: the tasks that the network is for.
@@ -53,6 +55,8 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: 
     """
     if spec.is_image:
         channels, size, _ = spec.x_shape
+        if size < 16:
+            return ConvNet(channels, size, outputs, seed=seed)
         return Conv4(channels, size, outputs, norm="batch" if batch_norm else "group", seed=seed)
     inputs = math.prod(spec.x_shape)
     return MLP(inputs, outputs, hidden=(40, 40) if inputs == 1 else (128, 128), seed=seed)
