@@ -24,7 +24,9 @@ def run(words: Sequence[str]) -> None:
     asked = {key: value for key, value in vars(parsed).items() if key not in {"config", "threads", "out"}}
     opening = ("scene", "size", "views", "held_out", "convention", "skip_bad")
     views, held_out = open_scene(**{key: asked[key] for key in opening})
-    write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
+    settings = parsed.clone()
+    del settings["scene"]  # said in words, and not as an option
+    write_text(Path(parsed.out) / "config.yaml", parser.resolved(settings))
     with progress_bar("mse") as update:
         fitted = fit(
             views,
