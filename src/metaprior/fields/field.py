@@ -130,12 +130,14 @@ class Field:
             density = density * occupied(weights[OCCUPANCY], points)
         return density, output[..., 1:].sigmoid()
 
+    def layer(self, weights: Weights, place: int, x: Tensor) -> Tensor:
+        """Return the hidden units `(S, P, width)` of a hidden layer, from what reaches it."""
+        x = linear(weights, f"layers.{place}", x)
+        return (functional.layer_norm(x, x.shape[-1:]) if self.normalised else x).relu()
+
     def _perceptron(self, weights: Weights, x: Tensor, directions: Tensor | None) -> Tensor:
-        for layer in range(self.hidden):
-            x = linear(weights, f"layers.{layer}", x)
-            if self.normalised:
-                x = functional.layer_norm(x, x.shape[-1:])
-            x = x.relu()
+        for place in range(self.hidden):
+            x = self.layer(weights, place, x)
         output = linear(weights, f"layers.{self.hidden}", x)
         if directions is None:
             return output

@@ -10,7 +10,7 @@ from metaprior.fields.scenes.analytic import AnalyticScene
 from metaprior.fields.scenes.meshes import MESH_FILES, MeshScene, kenney
 from metaprior.fields.views import Views
 
-__all__ = ["open_scene"]
+__all__ = ["find_scene", "open_scene"]
 
 _LEGO = "lego_train_200.npz", "lego_train_100.npz"
 
@@ -54,17 +54,25 @@ def open_scene(
     if suffix in (".json", ".npz") or (text and path.is_dir()):
         parts = read_views(path, convention, skip_bad)
         return parts[0].resized(size), parts[1].resized(size)
-    known: AnalyticScene | MeshScene
-    if text.startswith("kenney:"):
-        known = kenney(text.removeprefix("kenney:"))
-    elif suffix in MESH_FILES:
-        known = MeshScene.read(path)
-    elif "/" in text or path.is_file():
-        raise DataError(
-            f"scene: {text} is no mesh ({', '.join(MESH_FILES)}) and no posed pictures (.json, .npz, a folder)"
-        )
-    else:
-        known = AnalyticScene(text)
+    known = find_scene(text)
     fitted = Cameras.on_sphere(views, size, elevations=(-30.0, 75.0))
     other = Cameras.on_sphere(held_out, size, turn=77.0)
     return known.views(fitted), known.views(other)
+
+
+def find_scene(scene: str) -> AnalyticScene | MeshScene:
+    """Return what can be rendered from any side: of a prompt, of a mesh file, or of "kenney:NAME".
+
+    Raises:
+        DataError: if it cannot be found or read.
+    """
+    path = Path(scene)
+    if scene.startswith("kenney:"):
+        return kenney(scene.removeprefix("kenney:"))
+    if path.suffix.lower() in MESH_FILES:
+        return MeshScene.read(path)
+    if "/" in scene or path.is_file():
+        raise DataError(
+            f"scene: {scene} is no mesh ({', '.join(MESH_FILES)}) and no posed pictures (.json, .npz, a folder)"
+        )
+    return AnalyticScene(scene)

@@ -16,7 +16,7 @@ def psnr(pictures: Tensor, truth: Tensor) -> Tensor:
 
     Example:
         >>> psnr(torch.full((1, 4, 4, 3), 0.1), torch.zeros(1, 4, 4, 3))
-        tensor([20.0000])
+        tensor([20.])
     """
     return -10 * (pictures - truth).square().flatten(1).mean(1).clamp(min=1e-10).log10()
 

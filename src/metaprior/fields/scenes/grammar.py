@@ -256,7 +256,7 @@ def draw(
 
     Example:
         >>> draw(1, torch.Generator().manual_seed(0), things=(1, 1))
-        ['a checkered grey heart']
+        ['an orange table']
     """
 
     def one(names: Sequence[str]) -> str:
