@@ -69,7 +69,7 @@ def generate(prompt: str, prior: HyperFields | str | Path) -> tuple[Field, Weigh
         )
     with torch.no_grad():
         state = prior.eval().start(1, about=[said])
-    weights = frozen(prior.net.field, prior.field_weights(state))
+    weights = frozen(prior.net.field, prior.field_weights(state), cells=48, points=1)
     seen = render_views(prior.net.field, weights, Cameras.turntable(2, 24), samples=48).opacity.mean().item()
     if not _EMPTY < seen < _FULL:
         what = "next to nothing" if seen <= _EMPTY else "a blob that fills the picture"

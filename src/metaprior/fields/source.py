@@ -50,8 +50,8 @@ class Scenes(TaskSource):
     Raises:
         DataError: if a number is not positive, or a scene cannot be read.
 
-    Source: the protocol of HyperFields (Babu et al. 2024, arXiv 2310.17075), section 4.1: 9 shapes x 8 colours, of which
-    3 colours of each shape are held out. Differs: scenes are known exactly, instead of made by a diffusion model.
+    Source: the protocol of HyperFields (Babu et al. 2024, arXiv 2310.17075), section 4.1: 9 shapes x 8 colours, with 3
+    colours of each shape held out. Differs: scenes are known exactly, instead of made by a diffusion model.
 
     Example:
         >>> source = Scenes(shapes=2, colours=2, held_out=1, size=8, views=5, queries=10)
