@@ -9,6 +9,7 @@ from metaprior.checkpoint import load, load_state, read_card, save, save_state
 from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Scratch
 from metaprior.evaluate import Evaluation, evaluate
+from metaprior.fields import HyperFields
 from metaprior.follow import Followed, follow
 from metaprior.gradient import MAML, MetaSGD, Reptile
 from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
@@ -33,6 +34,7 @@ __all__ = [
     "Followed",
     "Frozen",
     "Hopfield",
+    "HyperFields",
     "HyperMAML",
     "Hypernet",
     "Hypernetwork",

@@ -16,6 +16,9 @@ COMMANDS = {
     "evaluate": "score a prior on fixed test tasks",
     "stream": "let a prior learn within streams, and show how it does from step to step",
     "compare": "acquire several priors and the controls, and set them side by side",
+    "generate": "make a mesh, a picture or a film of what a prompt says",
+    "fit": "fit a radiance field to one scene",
+    "render": "write a picture, a film or a mesh of a field",
     "list": "list priors, nets, task sources, or the zoo",
     "data": "list, download or find the real data sets",
 }

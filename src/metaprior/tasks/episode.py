@@ -178,7 +178,7 @@ class TaskSpec:
     """What all tasks of a source have in common; enough to choose a network for them.
 
     Args:
-        kind: whether targets are class ids or real numbers.
+        kind: whether targets are class ids or real numbers; "rays" is a regression of what rays see.
         x_shape: the shape of one input, `(channels, height, width)` for images, `(features,)` for vectors.
         outputs: C, the most classes that a task can have, or D, the number of target features.
         pool: how many classes the training tasks draw from together; None where classes are not shared by tasks.
@@ -189,7 +189,7 @@ class TaskSpec:
         True
     """
 
-    kind: Literal["classification", "regression"]
+    kind: Literal["classification", "regression", "rays"]
     x_shape: tuple[int, ...]
     outputs: int
     pool: int | None = None

@@ -1,0 +1,23 @@
+"""`metaprior render`: a picture, a film or a mesh of a field."""
+
+from collections.abc import Sequence
+
+from metaprior.cli.arguments import Parser
+from metaprior.cli.display import console
+
+__all__ = ["run"]
+
+
+def run(words: Sequence[str]) -> None:
+    """Write what a field looks like; the ending of the file says what is written."""
+    from metaprior.fields.export import export
+    from metaprior.fields.network import load_field
+
+    parser = Parser("render", "Write a picture (.png), a turntable (.mp4, .gif) or a mesh (.glb, .ply) of a field.")
+    parser.options.add_argument("run", help="a folder that 'metaprior fit' wrote, or a field file")
+    parser.options.add_function_arguments(export, skip={"field", "weights"}, fail_untyped=False)
+    parsed = parser.parse(words)
+    network, _ = load_field(parsed.run)
+    weights = {name: value.detach() for name, value in network.weights.items()}
+    options = {key: value for key, value in vars(parsed).items() if key not in {"config", "threads", "run"}}
+    console.print(export(network.field, weights, **options))

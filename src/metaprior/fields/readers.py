@@ -1,0 +1,218 @@
+"""Reading pictures with poses: `transforms.json` of Blender and nerfstudio, and `.npz` files.
+
+Worlds are moved and scaled so that what the cameras look at fills the unit ball.
+
+Axis letters: V views, H height, W width.
+"""
+
+import json
+import math
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metaprior.errors import DataError, missing
+from metaprior.fields.cameras import Cameras, Convention, converted
+from metaprior.fields.views import Views
+
+__all__ = ["read_npz", "read_transforms", "read_views"]
+
+_SHOWN = 5
+_IMAGES = (".png", ".jpg", ".jpeg")
+
+
+def read_views(path: str | Path, convention: Convention = "opengl", skip_bad: bool = False) -> tuple[Views, Views]:
+    """Read posed pictures in two parts, of which the second is held out.
+
+    Args:
+        path: a `transforms.json`, an `.npz`, or a folder with `transforms.json`, or with `transforms_train.json` and
+            `transforms_test.json` (or `_val`); where there is one file, each eighth view is held out.
+        convention: of the poses.
+        skip_bad: leave out views whose image is missing or whose pose is singular.
+
+    Raises:
+        DataError: if there is no such file, or as the two functions below say.
+    """
+    path = Path(path)
+    if path.is_dir():
+        parts = [path / f"transforms_{name}.json" for name in ("train", "test", "val")]
+        if parts[0].is_file():
+            other = next((part for part in parts[1:] if part.is_file()), None)
+            if other is not None:
+                frames = [(own, frame) for own in (parts[0], other) for frame in _frames(own)]
+                views = _read_frames(frames, parts[0], convention, skip_bad)
+                # What was skipped is not among them: a view belongs to the file that names it.
+                first = torch.tensor([own == parts[0] for own, _ in views[1]])
+                return views[0][first.nonzero()[:, 0]], views[0][(~first).nonzero()[:, 0]]
+            path = parts[0]
+        else:
+            path = path / "transforms.json"
+    views_read = read_npz(path, convention) if path.suffix == ".npz" else read_transforms(path, convention, skip_bad)
+    if len(views_read) < 2:
+        raise DataError(f"{path}: expected at least 2 views, got {len(views_read)}")
+    return views_read.split(min(8, len(views_read)))
+
+
+def read_transforms(path: str | Path, convention: Convention = "opengl", skip_bad: bool = False) -> Views:
+    """Read a `transforms.json` in the style of Blender (`camera_angle_x`) or nerfstudio (`fl_x`, `fl_y`, `cx`, `cy`).
+
+    Args:
+        path: of the file; images lie beside it, and may be named without their ending.
+        convention: of the poses.
+        skip_bad: leave out views whose image is missing or whose pose is singular, with a warning.
+
+    Raises:
+        DataError: if the file cannot be read, an image is missing, a pose is singular (each is named), or images are of
+            different sizes.
+        MetapriorError: if pillow is not installed.
+    """
+    path = Path(path)
+    return _read_frames([(path, frame) for frame in _frames(path)], path, convention, skip_bad)[0]
+
+
+def read_npz(path: str | Path, convention: Convention = "opengl") -> Views:
+    """Read an `.npz` with `images` `(V, H, W, 3 or 4)`, `poses` `(V, 4, 4)` and `focal`.
+
+    Raises:
+        DataError: if the file is missing, damaged, or lacks one of them.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            images, poses, focal = (stored[name] for name in ("images", "poses", "focal"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: expected an .npz with images, poses and focal: {error}") from error
+    if images.ndim != 4 or images.shape[-1] not in (3, 4) or poses.shape != (len(images), 4, 4):
+        raise DataError(
+            f"{path}: expected images (V, H, W, 3 or 4) and poses (V, 4, 4); got {images.shape}, {poses.shape}"
+        )
+    _, height, width, _ = images.shape
+    bad = [str(view) for view, pose in enumerate(poses) if _singular(pose)]
+    if bad:
+        raise DataError(f"{path}: {_listed('singular pose', bad, len(poses))}")
+    seen = torch.from_numpy(images).float() / (255 if images.dtype == np.uint8 else 1)
+    count = len(images)
+    cameras = Cameras(
+        converted(torch.from_numpy(poses).float(), convention),
+        torch.full((count, 2), float(focal)),
+        torch.tensor([width / 2, height / 2]).expand(count, 2),
+        width,
+        height,
+    )
+    return _framed(cameras, seen)
+
+
+def _frames(path: Path) -> list[dict[str, Any]]:
+    """Return the frames of a file, each with what the file says of all."""
+    try:
+        content = json.loads(path.read_text())
+        shared = {key: value for key, value in content.items() if key != "frames"}
+        frames = [shared | frame for frame in content["frames"]]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file; expected transforms.json, or transforms_train.json, or an .npz"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is no transforms.json with frames ({error})") from error
+    if not frames:
+        raise DataError(f"{path}: expected frames, got none")
+    return frames
+
+
+def _read_frames(
+    frames: list[tuple[Path, dict[str, Any]]], path: Path, convention: Convention, skip_bad: bool
+) -> tuple[Views, list[tuple[Path, dict[str, Any]]]]:
+    found = [(own, frame, _image_file(own.parent, str(frame.get("file_path", "")))) for own, frame in frames]
+    absent = [str(frame.get("file_path")) for _, frame, image in found if image is None]
+    singular = [str(frame.get("file_path")) for _, frame, _ in found if _singular(frame.get("transform_matrix"))]
+    problems = [("missing image", absent), ("singular pose", singular)]
+    told = "; ".join(_listed(what, names, len(frames)) for what, names in problems if names)
+    good = [
+        (own, frame, image) for own, frame, image in found if image and not _singular(frame.get("transform_matrix"))
+    ]
+    if told and (not skip_bad or not good):
+        raise DataError(f"{path}: {told}")
+    if told:
+        warnings.warn(f"{path}: {told}; they are left out", stacklevel=3)
+    images = [_image(image) for _, _, image in good]
+    sizes = sorted({(image.shape[1], image.shape[0]) for image in images})
+    if len(sizes) > 1:
+        raise DataError(
+            f"{path}: images have {len(sizes)} sizes, such as {sizes[0]} and {sizes[-1]}; expected one size"
+        )
+    if any(abs(float(frame.get(key, 0))) > 1e-9 for _, frame, _ in good for key in ("k1", "k2", "p1", "p2")):
+        warnings.warn(f"{path}: lens distortion (k1, k2, p1, p2) is not corrected; undistort the images", stacklevel=3)
+    width, height = sizes[0]
+    lenses = [_lens(frame, width, height, path) for _, frame, _ in good]
+    poses = torch.tensor([frame["transform_matrix"] for _, frame, _ in good], dtype=torch.float32)
+    cameras = Cameras(
+        converted(poses, convention),
+        torch.tensor([lens[:2] for lens in lenses]),
+        torch.tensor([lens[2:] for lens in lenses]),
+        width,
+        height,
+    )
+    return _framed(cameras, torch.stack(images)), [(own, frame) for own, frame, _ in good]
+
+
+def _framed(cameras: Cameras, seen: Tensor) -> Views:
+    """Return views of `(V, H, W, 3 or 4)` values in [0, 1]."""
+    opacity = seen[..., 3] if seen.shape[-1] == 4 else torch.ones(seen.shape[:3])
+    return Views(cameras.moved(*cameras.framing()), seen[..., :3] * opacity[..., None], opacity)
+
+
+def _lens(frame: dict[str, Any], width: int, height: int, path: Path) -> tuple[float, float, float, float]:
+    """Return focal lengths and centre in pixels of the image, whatever size the file speaks of."""
+    across, down = width / float(frame.get("w", width)), height / float(frame.get("h", height))
+    if "fl_x" in frame:
+        x = float(frame["fl_x"])
+    elif "camera_angle_x" in frame:
+        x = 0.5 * float(frame.get("w", width)) / math.tan(float(frame["camera_angle_x"]) / 2)
+    else:
+        raise DataError(f"{path}: expected fl_x or camera_angle_x, got {', '.join(sorted(frame))}")
+    y = float(frame.get("fl_y", x))
+    centre_x, centre_y = (float(frame[key]) if key in frame else None for key in ("cx", "cy"))
+    return (
+        x * across,
+        y * down,
+        width / 2 if centre_x is None else centre_x * across,
+        height / 2 if centre_y is None else centre_y * down,
+    )
+
+
+def _image_file(folder: Path, name: str) -> Path | None:
+    candidates = [folder / name, *(folder / f"{name}{ending}" for ending in _IMAGES)]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _image(path: Path) -> Tensor:
+    """Return an image `(H, W, 4)` in [0, 1]."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise missing("pillow", "fields", "reading images") from error
+    try:
+        with Image.open(path) as image:
+            return torch.from_numpy(np.asarray(image.convert("RGBA")).copy()).float() / 255
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{path}: is no image: {error}") from error
+
+
+def _singular(pose: Any) -> bool:
+    try:
+        matrix = np.asarray(pose, dtype=float)
+    except (TypeError, ValueError):
+        return True
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        return True
+    turn = matrix[:3, :3]
+    return bool(np.abs(turn @ turn.T - np.eye(3)).max() > 1e-2)
+
+
+def _listed(what: str, names: list[str], total: int) -> str:
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return f"{len(names)} of {total} views with a {what}: {shown}"

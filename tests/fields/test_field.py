@@ -1,0 +1,116 @@
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metaprior.errors import MetapriorError, ShapeError
+from metaprior.fields import Field, Frequency, TriPlane, of_scene
+from metaprior.fields.field import OCCUPANCY, harmonics, occupied
+
+
+def small(**more):
+    return Field(TriPlane(cells=4, channels=2), width=8, hidden=2, **more)
+
+
+def made(field, scenes, **more):
+    return field.initial(scenes, torch.Generator().manual_seed(0), **more)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 3), st.integers(0, 9), st.integers(1, 5), st.booleans(), st.booleans())
+def test_shapes_and_chunks(scenes, points, chunk, directions, normalised):
+    field = small(directions=directions, normalised=normalised)
+    weights = made(field, scenes)
+    x, d = torch.rand(scenes, points, 3), torch.rand(scenes, points, 3)
+    density, colour = field(weights, x, d)
+    assert density.shape == (scenes, points)
+    assert colour.shape == (scenes, points, 3)
+    assert (density >= 0).all()
+    chunked = small(directions=directions, normalised=normalised, chunk=chunk)(weights, x, d)
+    torch.testing.assert_close(chunked, (density, colour))
+
+
+def test_a_scene_is_computed_from_its_own_weights():
+    field = small()
+    weights = made(field, 3, shared_encoder=True)
+    assert len(weights["encoder.planes"]) == 1
+    x = torch.rand(3, 5, 3)
+    together = field(weights, x)
+    for scene in range(3):
+        alone = field(of_scene(weights, scene), x[scene : scene + 1])
+        torch.testing.assert_close((together[0][scene], together[1][scene]), (alone[0][0], alone[1][0]))
+
+
+def test_the_blob_is_at_the_origin():
+    weights = {name: torch.zeros_like(value) for name, value in made(small(), 1).items()}
+    density, _ = small()(weights, torch.tensor([[[0.0, 0, 0], [0.9, 0, 0]]]))
+    torch.testing.assert_close(density[0].log(), torch.tensor([5.0, 5 * torch.tensor(-0.81 / 0.08).exp()]))
+
+
+def test_density_stays_finite_and_has_a_gradient():
+    field = Field(Frequency(1), width=4, hidden=1)
+    weights = made(field, 1)
+    weights["layers.1.bias"] = torch.full((1, 4), 500.0).requires_grad_()
+    density, _ = field(weights, torch.zeros(1, 2, 3))
+    density.sum().backward()
+    assert density.isfinite().all()
+    assert weights["layers.1.bias"].grad[0, 0] > 0
+
+
+def test_a_mask_empties_cells():
+    field = small()
+    mask = torch.zeros(1, 2, 2, 2, dtype=torch.bool)
+    mask[0, 1, 0, 1] = True  # x > 0, y < 0, z > 0
+    x = torch.tensor([[[0.5, -0.5, 0.5], [-0.5, -0.5, 0.5], [0.5, 0.5, 0.5], [1.0, -1.0, 1.0]]])
+    assert occupied(mask, x)[0].tolist() == [True, False, False, True]
+    density, _ = field(made(field, 1) | {OCCUPANCY: mask}, x)
+    assert (density > 0)[0].tolist() == [True, False, False, True]
+
+
+def test_colour_depends_on_the_direction_only_if_asked():
+    x = torch.zeros(1, 2, 3)
+    d = torch.tensor([[[1.0, 0, 0], [0, 0, 1.0]]])
+    for directions in (False, True):
+        field = small(directions=directions)
+        colour = field(made(field, 1), x, d)[1][0]
+        assert bool(torch.allclose(colour[0], colour[1])) != directions
+    with pytest.raises(ShapeError, match="directions: expected"):
+        small(directions=True)(made(small(directions=True), 1), x)
+
+
+def test_harmonics_are_orthogonal():
+    directions = torch.nn.functional.normalize(torch.randn(200_000, 3, dtype=torch.float64), dim=-1)
+    values = harmonics(directions)
+    products = values.T @ values / len(values)
+    products = products / products.diag().sqrt().outer(products.diag().sqrt())
+    assert (products - torch.eye(9)).abs().max() < 0.02
+
+
+def test_second_derivatives_and_vmap():
+    field = small()
+    weights = {name: value.double() for name, value in made(field, 1).items()}
+    x = (torch.rand(1, 3, 3, dtype=torch.float64) - 0.5).requires_grad_()
+
+    def total(bias):
+        density, colour = field(weights | {"layers.2.bias": bias}, x.detach())
+        return density.log().square().sum() + colour.sum()
+
+    bias = weights["layers.2.bias"].clone().requires_grad_()
+    assert torch.autograd.gradcheck(total, (bias,))
+    assert torch.autograd.gradgradcheck(total, (bias,))
+    many = torch.randn(4, 1, 4, dtype=torch.float64)
+    torch.testing.assert_close(torch.vmap(total)(many), torch.stack([total(one) for one in many]))
+
+
+def test_descriptions_are_json():
+    for field in (small(directions=True), Field(Frequency(3), density="softplus")):
+        assert Field.build(json.loads(json.dumps(field.describe()))) == field
+    with pytest.raises(MetapriorError, match="unknown encoder"):
+        Field.build(Field().describe() | {"encoder": {"name": "triplan"}})
+
+
+def test_wrong_points_are_named():
+    with pytest.raises(ShapeError, match=r"points: expected shape \(S, P, 3\) with S = 2"):
+        small()(made(small(), 2), torch.zeros(1, 4, 3))

@@ -1,0 +1,66 @@
+import pytest
+import torch
+
+from metaprior import MAML, save
+from metaprior.cli import main
+from metaprior.errors import DataError, MetapriorError
+from metaprior.fields import HyperFieldNet, HyperFields, generate
+from metaprior.nets import MLP
+
+WORDS = ["--tasks", "scenes", "--tasks.shapes", "2", "--tasks.colours", "2", "--tasks.held_out", "1"]
+SIZES = ["--tasks.size", "8", "--tasks.views", "5", "--tasks.queries", "8", "--tasks.shots", "1"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("prior")
+    few = ["--steps", "2", "--tasks_per_step", "2", "--validations", "1", "--validation-tasks", "2"]
+    assert (
+        main(["acquire", "--prior", "hyperfields", "--prior.samples", "4", *WORDS, *SIZES, *few, "--out", str(out)])
+        == 0
+    )
+    return out
+
+
+def test_a_prompt_becomes_files(run, tmp_path, capsys):
+    out, film = tmp_path / "a.ply", tmp_path / "a.gif"
+    words = ["--prior", str(run), "--out", str(out), "--turntable", str(film), "--size", "8", "--frames", "2"]
+    assert main(["generate", "a green ball", *words, "--cells", "24", "--level", "1"]) == 0
+    assert out.is_file()
+    assert film.is_file()
+    assert "never met" not in capsys.readouterr().err
+
+
+def test_acquired_priors_are_scored(run):
+    assert main(["evaluate", str(run), "--episodes", "3"]) == 0
+
+
+def test_unknown_words_are_warned_of_with_the_nearest_prompts(run):
+    with pytest.warns(UserWarning, match=r"'xylophone' was never met in acquisition; the nearest known: a .*; a "):
+        generate("a red xylophone", run)
+
+
+def test_synonyms_mean_the_same():
+    own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), samples=8)
+    one, other = (generate(prompt, own)[1] for prompt in ("a shiny red donut", "a glossy red torus"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_collapse_is_told():
+    own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), samples=8)
+    with torch.no_grad():
+        own.net.writers[-1].base[-4] -= 100.0  # the logarithm of the density
+    with pytest.warns(UserWarning, match="shows next to nothing"):
+        generate("a red ball", own)
+    with torch.no_grad():
+        own.net.writers[-1].base[-4] += 200.0
+    with pytest.warns(UserWarning, match="shows a blob that fills the picture"):
+        generate("a red ball", own)
+
+
+def test_wrong_inputs(run, tmp_path):
+    with pytest.raises(DataError, match="prompt: expected words"):
+        generate(" ", run)
+    save(MAML(MLP(1, 1)), tmp_path)
+    with pytest.raises(MetapriorError, match="prior: expected one that makes fields"):
+        generate("a red ball", tmp_path)

@@ -1,0 +1,166 @@
+import pytest
+import torch
+
+from metaprior import load, save
+from metaprior.acquire import acquire
+from metaprior.errors import MetapriorError, ShapeError
+from metaprior.evaluate import evaluate
+from metaprior.fields import HyperFieldNet, HyperFields, Rays, Scenes, encode, render
+from metaprior.tasks import Examples
+from metaprior.testing import conformance_checks
+
+SMALL = {"code_size": 16, "units": 8, "probes": 16, "cells": 6, "channels": 2, "width": 8, "hidden": 2, "depth": 1}
+SCENES = Scenes(shapes=2, colours=2, held_out=1, size=8, views=5, shots=6, queries=10)
+CHECKS = dict(conformance_checks())
+
+
+def prior(samples=8, **more):
+    settings = {
+        name: more.pop(name) for name in list(more) if name in ("dynamic", "stop_gradient", "generator", "seed")
+    }
+    return HyperFields(HyperFieldNet(64, **SMALL, **settings), samples=samples, **more)
+
+
+def told(own):
+    """Make activations matter, which they do not at the beginning."""
+    with torch.no_grad():
+        for value in own.net.told:
+            value.copy_(0.3 * torch.randn(value.shape, generator=torch.Generator().manual_seed(5)))
+    return own
+
+
+@pytest.mark.parametrize("check", list(CHECKS))
+@pytest.mark.parametrize("steps", [0, 2])
+def test_contract(check, steps):
+    """Once as it is by default, once with inner steps and whole gradients."""
+    if check == "memory":
+        pytest.skip("what a prior keeps does not depend on its steps, and 200 episodes take long")
+    CHECKS[check](lambda spec: prior(inner_steps=steps, stop_gradient=steps == 0), SCENES)
+
+
+def test_a_field_depends_on_its_prompt_alone():
+    own = told(prior())
+    prompts = ["a red ball", "a blue box on a red torus", "a green cone"]
+    together = own.start(3, about=prompts)
+    for place, prompt in enumerate(prompts):
+        alone = own.start(1, about=[prompt])  # no padding, no neighbours
+        for name, value in alone.weights.items():
+            torch.testing.assert_close(value[0], together.weights[name][place], atol=1e-5, rtol=1e-4)
+    rays = torch.cat(list(SCENES.cameras[:3].rays()), dim=-1)
+    whole = own.predict(together, rays)
+    order = torch.randperm(rays.shape[1], generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(own.predict(together, rays[:, order]), whole[:, order])
+    parts = [own.predict(together, part) for part in rays.split(7, dim=1)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+
+
+def test_prompts_in_another_order_of_words_differ():
+    state = prior().start(2, about=["a red ball on a blue box", "a blue ball on a red box"])
+    assert (state.code[0] - state.code[1]).abs().max() > 1e-3
+
+
+def test_activations_have_a_say_only_if_dynamic():
+    for dynamic in (True, False):
+        own = told(prior(dynamic=dynamic))
+        before = own.start(1, about=["a red ball"]).weights
+        with torch.no_grad():
+            own.net.planes.add_(0.1 * torch.randn(own.net.planes.shape))
+        after = own.start(1, about=["a red ball"]).weights
+        torch.testing.assert_close(before["layers.0.weight"], after["layers.0.weight"])
+        assert bool(torch.allclose(before["layers.1.weight"], after["layers.1.weight"])) != dynamic
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_gradients_stop_at_activations(stop):
+    own = told(prior(stop_gradient=stop))
+    own.start(1, about=["a red ball"]).weights["layers.1.weight"].square().sum().backward()
+    assert (own.net.planes.grad is None) == stop
+
+
+def test_the_belief_begins_as_a_plain_field_does():
+    """Generated layers have the spread of plain ones, so that nothing fades or grows."""
+    for generator in ("low_rank", "multiplicative", "chunked"):
+        net = HyperFieldNet(64, generator=generator, dynamic=False)
+        weights = net.write(net.read(*encode(["a red ball", "a blue box"])))
+        plain = net.field.initial(1, torch.Generator().manual_seed(1))
+        for name in ("layers.0.weight", "layers.2.weight"):
+            assert weights[name].std().item() == pytest.approx(plain[name].std().item(), rel=0.35)
+
+
+def test_inner_steps_bring_a_field_closer():
+    own = prior(inner_steps=10, step_size=0.5)
+    episode = SCENES.sample(3, torch.Generator().manual_seed(0), "test")
+    for adapts in ("code", "weights"):
+        own.adapts = adapts
+        with torch.no_grad():
+            before = own.start(3, episode.about)
+            after = own.observe(before, episode.support)
+        losses = [
+            (own.predict(state, episode.support.x) - episode.support.y).square().mean() for state in (before, after)
+        ]
+        assert losses[1] < losses[0]
+        assert torch.equal(before.code, after.code) == (adapts == "weights")
+
+
+def test_predictions_are_renderings():
+    own = prior()
+    state = own.start(2, about=["a red ball", "a blue box"])
+    rays = Rays(*(part[:2] for part in SCENES.cameras.rays()))
+    seen = render(own.net.field, own.field_weights(state), rays, 8)
+    torch.testing.assert_close(own.predict(state, torch.cat(list(rays), dim=-1))[..., :3], seen.colour)
+
+
+def test_checkpoints_give_the_prior_back(tmp_path):
+    own = prior(inner_steps=1, adapts="weights")
+    again = load(save(own, tmp_path))
+    one, other = (each.start(1, about=["a red torus"]).weights["layers.2.bias"] for each in (own, again))
+    assert torch.equal(one, other)
+    assert (again.inner_steps, again.adapts, again.net.cells) == (1, "weights", 6)
+
+
+def test_acquisition_lowers_the_loss_and_heeds_the_prompt():
+    own = HyperFields(HyperFieldNet(64, **SMALL | {"width": 16, "units": 16}), samples=12)
+    source = Scenes(shapes=1, colours=2, held_out=0, size=8, views=10, shots=1, queries=64)
+    before = evaluate(own, source, 20).mean
+    acquire(own, source, steps=150, tasks_per_step=2, learning_rate=3e-3, validations=0)
+    assert evaluate(own, source, 20).mean < 0.4 * before
+    rays = torch.cat(list(source.cameras[:1].rays()), dim=-1).expand(2, -1, -1)
+    with torch.no_grad():
+        red, green = own.predict(own.start(2, about=["a red ball", "a green ball"]), rays).sum(1)
+    assert red[0] > 1.5 * red[1]
+    assert green[1] > 1.5 * green[0]
+
+
+@pytest.mark.slow
+def test_unseen_combinations_are_recognised():
+    """Shapes and colours that were never met together: the nearest of all teachers is the right one."""
+    source = Scenes(shapes=5, colours=6, held_out=2, size=16, views=20, shots=8, queries=128)
+    own = HyperFields.for_tasks(source.spec, samples=24)
+    acquire(own, source, steps=1500, validations=0)
+    every = source.prompts("train") + source.prompts("test")
+    unseen = source.prompts("test")
+    rays = torch.cat(list(source.cameras[4:5].rays()), dim=-1)
+    pictures = source._pictures.view(len(every), source.views, -1, 4)[:, 4].float() / 255
+    known = source._prompts
+    right = 0
+    with torch.no_grad():
+        for prompt in unseen:
+            seen = own.predict(own.start(1, about=[prompt]), rays)
+            nearest = (pictures - seen).square().mean((1, 2)).argmin()
+            right += known[int(nearest)] == prompt
+    assert right >= 0.9 * len(unseen)
+
+
+def test_wrong_settings_are_named():
+    with pytest.raises(MetapriorError, match="unknown generator 'templates'"):
+        HyperFieldNet(64, generator="templates")
+    with pytest.raises(MetapriorError, match="code_size: expected a multiple of heads, 4; got 10"):
+        HyperFieldNet(64, code_size=10)
+    with pytest.raises(MetapriorError, match="net: expected a HyperFieldNet, got Linear"):
+        HyperFields(torch.nn.Linear(1, 1))
+    with pytest.raises(MetapriorError, match="unknown choice for adapts 'all'"):
+        prior(adapts="all")
+    with pytest.raises(ShapeError, match=r"about: expected tokens of shape \(T, L, D\) with T = 2 and D = 64"):
+        prior().start(2, about=["a red ball"])
+    with pytest.raises(ShapeError, match="T = 2"):
+        prior().observe(prior().start(2), Examples(torch.zeros(3, 4, 6), torch.zeros(3, 4, 4)))
