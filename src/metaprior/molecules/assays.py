@@ -219,6 +219,12 @@ class AssaySource(TaskSource):
         support, query = deal(part.labels[at], torch.tensor([shots]), generator, None, self.balanced, roles)
         return self._episode(part, torch.tensor([assay]), at, support, query)
 
+    def pooled(self, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return inputs `(R, F)` and labels `(R,)` of so many labelled molecules of all training assays at most."""
+        part = self._split("train")
+        index = torch.randperm(len(part.labels), generator=generator)[:most]
+        return self.encode(part, index), part.labels[index]
+
     def _episode(self, part: Assays, chosen: Tensor, at: Tensor, *parts: tuple[Tensor, Tensor]) -> Episode:
         """Return the examples at some of the positions `(T, M)`: support and query, each with its mask."""
         found = []

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+import torch
 
 from metaprior.errors import DataError, UnknownNameError, missing
+from metaprior.molecules.assays import AssaySource
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -22,7 +24,15 @@ try:
 except ImportError as error:
     raise missing("scikit-learn", "molecules", "the controls") from error
 
-__all__ = ["FrequentHitter", "Tanimoto", "TanimotoClassifier", "TanimotoRegressor", "control", "similarities"]
+__all__ = [
+    "FrequentHitter",
+    "Tanimoto",
+    "TanimotoClassifier",
+    "TanimotoRegressor",
+    "control",
+    "frequent_hitter",
+    "similarities",
+]
 
 
 def similarities(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -149,7 +159,7 @@ class FrequentHitter(ClassifierMixin, BaseEstimator):
     What it scores is what a benchmark gives away without any information about the task.
 
     Args:
-        fitted: a classifier that was fitted to pooled training assays; `metaprior.molecules.controls.pooled` fits one.
+        fitted: a classifier that was fitted to pooled training assays; `frequent_hitter` fits one.
 
     Example:
         >>> pool = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
@@ -208,6 +218,23 @@ def control(name: str, kind: str = "classification") -> Any:
     if name not in _CONTROLS:
         raise UnknownNameError("control", name, _CONTROLS)
     return _CONTROLS[name][kind == "regression"]()
+
+
+def frequent_hitter(source: AssaySource, most: int = 20_000, seed: int = 0) -> FrequentHitter:
+    """Return the control that predicts how often molecules like a query are active, fitted to the training assays.
+
+    Args:
+        source: of the tasks.
+        most: how many labelled molecules of all training assays to fit it to, drawn at random.
+        seed: of the drawing.
+
+    Example:
+        >>> from metaprior.molecules import NCI
+        >>> frequent_hitter(NCI(molecules=300), most=500).fit([[0.0] * 2048], [1]).classes_
+        array([0, 1])
+    """
+    x, y = source.pooled(most, torch.Generator().manual_seed(seed))
+    return FrequentHitter(RandomForestClassifier(n_estimators=100, random_state=0).fit(x.numpy(), y.numpy()))
 
 
 def _without_warnings(fit: Callable[..., Any], *values: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from metaprior.errors import DataError
-from metaprior.tasks.columns import Column, target_of, text
+from metaprior.tasks.columns import Column, pandas, target_of, text
 
 __all__ = ["Labels", "in_order", "mixed_units", "read_labels"]
 
@@ -91,7 +91,8 @@ def read_labels(column: Column, kind: str = "auto") -> Labels:
     matched = [None if value is None else _VALUE.match(value) for value in texts]
     bounded = [bool(match and match[1] and match[1] != "=") for match in matched]
     if kind == "auto":
-        kind = "regression" if any(bounded) else target_of(column.dropna(), "auto")[0]
+        plain = [value if match is None else _number(match[2]) for value, match in zip(texts, matched, strict=True)]
+        kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
     if kind == "classification":
         return _classes(name, texts)
     values = np.array([np.nan if match is None else _number(match[2]) for match in matched])

@@ -13,7 +13,7 @@ from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules.assays import QUERY, SUPPORT, Assays, AssaySource, gathered
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.splits import split_molecules
-from metaprior.molecules.structure import Salts
+from metaprior.molecules.structure import Salts, needed, parse
 from metaprior.registry import sources
 from metaprior.tasks.columns import numbers_in, pandas
 from metaprior.tasks.episode import Episode
@@ -164,7 +164,10 @@ class ToxicityTasks(AssaySource):
                 "test": every[-tests:],
             }
             names = parts[split]
-            members = np.array(split_molecules(found.smiles, "random", _DISJOINT)[split])
+            # Salts and stereoisomers of one structure have the same features: they are one molecule here.
+            flat, owner = np.unique([_flat(text) for text in found.smiles], return_inverse=True)
+            dealt = split_molecules(flat.tolist(), "random", _DISJOINT)[split]
+            members = np.flatnonzero(np.isin(owner, dealt))
         values = np.stack([numbers_in(frame[name])[members] for name in names])
         owner, at = np.nonzero(np.isfinite(values))
         return gathered(found.rows, found.smiles, owner, members[at], values[owner, at], None, names)
@@ -192,6 +195,11 @@ def label_lookup(source: AssaySource) -> Callable[[Episode], Tensor]:
         return torch.tensor([total / count for total, count in found])
 
     return predict
+
+
+def _flat(smiles: str) -> str:
+    """Return the SMILES of a structure without its stereochemistry."""
+    return str(needed("rdkit.Chem").MolToSmiles(parse(smiles, lenient=True), isomericSmiles=False))
 
 
 def _read(file: str, featuriser: Mapping[str, Any], salts: Salts) -> tuple[Any, Featurised]:

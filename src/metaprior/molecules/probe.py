@@ -57,6 +57,7 @@ class MultitaskProbe(Prior):
         probe: "logistic" regression, or "quadratic", a Gaussian for each class; regression has a ridge in any case.
         scale: the length of a feature vector, the larger the less the probe is regularised.
         moderate: draw the probabilities of the logistic probe towards a half where its weights are uncertain.
+        inputs: the length of the input itself, put beside the features for the probe; 0 leaves it out.
 
     Source: a backbone with a head for each task is the multi-task baseline of FS-Mol (Stanley et al. 2021); probes of
     it are from Formont et al. 2024 (arXiv 2404.02314), whose quadratic probe is fitted by gradient descent: ours is
@@ -79,8 +80,9 @@ class MultitaskProbe(Prior):
         outputs: int = 2,
         pool: int | None = None,
         probe: Literal["logistic", "quadratic"] = "logistic",
-        scale: float = 8.0,
+        scale: float = 4.0,
         moderate: bool = True,
+        inputs: float = 0.0,
     ):
         super().__init__()
         check_positive(outputs=outputs, scale=scale)
@@ -95,14 +97,19 @@ class MultitaskProbe(Prior):
         self.probe = probe
         self.scale = scale
         self.moderate = moderate
+        self.inputs = inputs
         self.head = uninitialised(nn.Linear, features, outputs if pool is None else pool)
         initialise(nn.ModuleDict({"head": self.head}), seed=0)
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of features, wide and with dropout for fingerprints, and a head for each task."""
+        """Build with a network of features and a head for each task.
+
+        For fingerprints the network is wide and has dropout, and the probe sees the fingerprint beside its features.
+        """
         if net is None and not spec.is_image and math.prod(spec.x_shape) >= _WIDE:
             net = MLP(math.prod(spec.x_shape), hidden=(1024, 512), norm="layer", seed=seed, dropout=0.2)
+            arguments = {"inputs": 2.0} | arguments
         return cls(
             default_net(spec, None, seed) if net is None else net,
             **({"outputs": spec.outputs, "pool": spec.pool} | arguments),
@@ -160,4 +167,7 @@ class MultitaskProbe(Prior):
         return ridge(*state[:3], self._features(x))[1].sqrt()
 
     def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
-        return functional.normalize(apply(self.net, x, mask), dim=-1) * self.scale
+        features = functional.normalize(apply(self.net, x, mask), dim=-1) * self.scale
+        if not self.inputs:
+            return features
+        return torch.cat([features, functional.normalize(x.flatten(2), dim=-1) * self.inputs], dim=-1)
