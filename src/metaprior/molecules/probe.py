@@ -48,7 +48,8 @@ class MultitaskProbe(Prior):
     """Features acquired by a head for each training task, and a probe of its own on them for each new task.
 
     A training task's head tells its classes apart, and only those, so that what a class means may differ from task to
-    task; all features are shared. The heads are of no use to a new task.
+    task; all features are shared. The heads are of no use to a new task. They are best acquired on few examples of many
+    tasks at each step, since Adam hardly moves the head of a task that is seldom drawn.
 
     Args:
         net: from `(N, *x)` to features `(N, F)`, with F as its attribute `features`.
