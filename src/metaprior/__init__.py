@@ -16,6 +16,7 @@ from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, H
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
 from metaprior.memory import CPM, DistributedMemory
 from metaprior.metric import Hopfield, Matching, ProtoNet, Ridge
+from metaprior.molecules import FSMol as _FSMol  # noqa: F401 - registers what the domain of molecules has
 from metaprior.prior import Prior
 
 if TYPE_CHECKING:

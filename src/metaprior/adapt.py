@@ -6,7 +6,7 @@ Axis letters: Q query, C classes.
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from metaprior.checkpoint import load, read_card
 from metaprior.errors import DataError
 from metaprior.files import write_text
-from metaprior.predict import believe, jackknife, predict_rows
+from metaprior.predict import believe, deviation, predict_rows
 from metaprior.prior import Prior
 from metaprior.tasks.own import OwnTask, read_task
 from metaprior.tasks.scores import restrict
@@ -69,26 +69,36 @@ def adapt(
     net: nn.Module | None = None,
     device: str | torch.device | None = None,
     skip_bad: bool = False,
+    target: str | Sequence[str] | None = None,
+    smiles: str | None = None,
 ) -> Predictions:
     """Adapt a prior to labelled files and predict others.
 
     A classification has the columns `prediction`, `probability_<class>` for each class, and `uncertainty`, the entropy
     of these probabilities divided by the logarithm of the number of classes: 0 is certain, 1 knows nothing. A
-    regression has `prediction` and `uncertainty`, the standard error that a jackknife over the support rows gives: the
+    regression has `prediction` and `uncertainty`. If the prior knows the standard deviation of what will be measured,
+    that is the uncertainty. Else it is the standard error that a jackknife over the support rows gives: the
     prior is adapted once more without each of them (without each of 50 groups of them, if they are more), all at once
     as tasks of their own. It tells how far the prediction hangs on the choice of examples, not how noisy targets are,
     and is empty for a single support row.
 
+    Molecules have two columns more, which tell how far the prior applies: `similarity_to_support` and
+    `similarity_to_acquired` are the highest Tanimoto similarities to a molecule of the support, and of a sample of
+    those of acquisition. Where several properties are predicted, their names come before those of their columns.
+
     Args:
         prior: a folder that `acquire` wrote, a checkpoint file, `zoo:NAME`, or a prior together with `inputs`.
-        support: the examples to adapt to: a folder with a folder of images for each class, or a CSV with the columns
-            and the target that the prior was acquired on.
-        query: what to predict: a folder of images, at any depth, or a CSV. Its columns that are no features are kept.
+        support: the examples to adapt to: a folder with a folder of images for each class; a CSV with the columns
+            and the target that the prior was acquired on; or a CSV or SDF of molecules with columns of labels.
+        query: what to predict: a folder of images, at any depth, a CSV, or an SDF. Its columns that are no features are
+            kept, and all of them if it holds molecules.
         out: a CSV file to write; None to write nothing.
         inputs: how files become inputs; None for what the checkpoint says.
         net: the network, if it is of a class that no registry knows.
         device: where to compute; None for where the prior is, which for a file is the CPU.
         skip_bad: leave out bad images or rows, with a warning, instead of stopping at the first.
+        target: the columns to predict of molecules; None for those that the support has and the query lacks.
+        smiles: the column that holds the SMILES of molecules; None to find it.
 
     Returns:
         A row for each query, in the order of the rows of the CSV or of the paths of the images.
@@ -115,20 +125,46 @@ def adapt(
     if out is not None and Path(out).is_dir():
         raise DataError(f"out: {out} is a folder; expected the name of a CSV file")
     prior, inputs = _resolved(prior, inputs, net, device)
-    task = read_task(support, query, inputs, skip_bad)
+    tasks = _tasks(support, query, inputs, target, smiles, skip_bad)
     training = prior.training
+    columns: list[str] = []
+    rows: list[tuple[Any, ...]] = [() for _ in tasks[0].known]
     try:
-        columns, rows = _predicted(prior.eval(), task)
+        for task in tasks:
+            names, values = _predicted(prior.eval(), task)
+            columns += [f"{task.name}_{name}" if task.name else name for name in names]
+            rows = [(*row, *value) for row, value in zip(rows, values, strict=True)]
     finally:
         prior.train(training)
-    kept = [position for position, name in enumerate(task.columns) if name not in columns]
+    given = tasks[0]
+    columns += given.beside
+    rows = [(*row, *fact) for row, fact in zip(rows, given.facts or [()] * len(rows), strict=True)]
+    kept = [position for position, name in enumerate(given.columns) if name not in columns]
     result = Predictions(
-        (*(task.columns[position] for position in kept), *columns),
-        tuple((*(known[at] for at in kept), *row) for known, row in zip(task.known, rows, strict=True)),
+        (*(given.columns[position] for position in kept), *columns),
+        tuple((*(known[at] for at in kept), *row) for known, row in zip(given.known, rows, strict=True)),
     )
     if out is not None:
         write_text(Path(out), result.to_csv())
     return result
+
+
+def _tasks(
+    support: str | Path,
+    query: str | Path,
+    inputs: Mapping[str, Any],
+    target: str | Sequence[str] | None,
+    smiles: str | None,
+    skip_bad: bool,
+) -> list[OwnTask]:
+    """Return the tasks that the files state: one, or one for each property of molecules."""
+    if inputs.get("kind") == "molecules":
+        from metaprior.molecules.own import read_properties
+
+        return read_properties(support, query, inputs, target, smiles, skip_bad)
+    if target is not None or smiles is not None:
+        raise DataError("target, smiles: they are for molecules; the prior was acquired on other inputs")
+    return [read_task(support, query, inputs, skip_bad)]
 
 
 def _resolved(
@@ -145,7 +181,9 @@ def _resolved(
         return (prior if device is None else prior.to(device)), inputs
     given = inputs if inputs is not None else read_card(prior).get("inputs")
     if given is None:
-        raise DataError(f"prior: {prior} does not say how files become inputs; acquire it on images or a table")
+        raise DataError(
+            f"prior: {prior} does not say how files become inputs; acquire it on images or a table, or on molecules"
+        )
     return load(prior, net, device or "cpu"), given
 
 
@@ -158,7 +196,7 @@ def _predicted(prior: Prior, task: OwnTask) -> tuple[list[str], list[tuple[Any, 
     if task.classes is not None:
         return _classified(prediction[0], task.classes)
     values = prediction[0, :, 0].double() * task.scale + task.mean
-    spread = jackknife(prior, support, x)[0, :, 0].double() * task.scale
+    spread = deviation(prior, state, support, x)[0, :, 0].double() * task.scale
     return ["prediction", "uncertainty"], list(zip(values.tolist(), spread.tolist(), strict=True))
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "cache_folder",
     "cached",
     "find",
+    "folders",
     "get",
     "listing",
     "need",
@@ -57,11 +58,13 @@ class DataSet:
         description: what it holds.
         licence: as its authors state it.
         files: by the name that each has on disk; none for what is computed from installed packages.
+        by_hand: how to get it where it cannot be downloaded as single files.
     """
 
     description: str
     licence: str
     files: Mapping[str, DataFile] = field(default_factory=dict)
+    by_hand: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,9 @@ class Listing:
         return "\n    ".join(lines)
 
 
+_DEEPCHEM = "https://github.com/deepchem/deepchem/raw/master/"
+_KANO = "https://github.com/HICAI-ZJU/KANO/raw/main/data/"
+_FSMOL = "https://github.com/microsoft/FS-Mol/tree/3f48152b5f72/datasets/"
 _OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
 
 # The sums are those of tensorflow/datasets (url_checksums), which agree with torchvision's for Omniglot.
@@ -128,6 +134,66 @@ DATASETS: Mapping[str, DataSet] = {
             ),
         },
     ),
+    "fsmol": DataSet(
+        "489,133 measurements of 5,135 assays of ChEMBL as few-shot tasks (Stanley et al. 2021)",
+        "CC BY-SA 3.0",
+        {
+            "fsmol_train.csv.gz": DataFile(
+                _FSMOL + "train", "af0c9777459a31cdeaf89a03ba8c868127a8a83093a1ba4c7b87aa15e3780387"
+            ),
+            "fsmol_valid.csv.gz": DataFile(
+                _FSMOL + "valid", "f36a43d6a3e96908866f1a2910a26dde96236b8dda420078efd5f7cea9f4fe9f"
+            ),
+            "fsmol_test.csv.gz": DataFile(
+                _FSMOL + "test", "0ffb2a5b4c26a81bdbac37b837d44c5c8dcc740cf0192bc66676d8e1daeebc5c"
+            ),
+        },
+        by_hand="unpack the data of https://github.com/microsoft/FS-Mol so that the folders train, valid and test with "
+        "their .jsonl.gz files lie in it",
+    ),
+    "moleculenet": DataSet(
+        "single properties of molecules, and the assays of Tox21 and SIDER (Wu et al. 2018)",
+        "MIT for the repositories that hold the files; cite the authors of each set",
+        {
+            "delaney-processed.csv": DataFile(
+                _DEEPCHEM + "datasets/delaney-processed.csv",
+                "8c06a76f0c6487d29ab0f903e6a7a7139f189ab3c1178f159c8be8964602f189",
+                whole=("delaney-processed.csv.gz",),
+            ),
+            "freesolv.csv": DataFile(
+                _KANO + "freesolv.csv",
+                "97d74c86228d4c16c0fbbf063bb8280354d8152db09a85ade8517a2f43bd9824",
+                whole=("freesolv.csv.gz",),
+            ),
+            "lipo.csv": DataFile(
+                _KANO + "lipo.csv",
+                "aa9bd9669188e35efd908758a75561bba402016d901fed2d0d949289abbcf31c",
+                whole=("lipo.csv.gz",),
+            ),
+            "bace.csv": DataFile(
+                _KANO + "bace.csv",
+                "5fb6e2a87a148ec7393c1d874d26ec40ee74eb6223ea7d2bfa16d153eb75eb55",
+                whole=("bace.csv.gz",),
+            ),
+            "bbbp.csv": DataFile(
+                _KANO + "bbbp.csv",
+                "a61e17872cbec0743a6147dc802a1f7550acfe8dc1053f881f4c42a3ce2dc597",
+                whole=("bbbp.csv.gz",),
+            ),
+            "tox21.csv.gz": DataFile(
+                _DEEPCHEM + "datasets/tox21.csv.gz",
+                "48b34e4e59a2bae6f95734cd206c1869ab355f50a5e50bb7371a21f861d5e297",
+            ),
+            "sider.csv.gz": DataFile(
+                _DEEPCHEM + "examples/sider/sider.csv.gz",
+                "4cc7ccb20dded475853c583596e227116c222c6ca7dbb40159bdbe9ee3f099b9",
+            ),
+        },
+    ),
+    "nci": DataSet(
+        "5,000 structures that come with RDKit, and their descriptors as tasks; nothing to download",
+        "public domain, of the National Cancer Institute",
+    ),
 }
 """Every data set that is downloaded or computed, by name."""
 
@@ -150,10 +216,18 @@ def find(dataset: str, *names: str) -> Path | None:
         >>> find("omniglot", "no-such-file.zip") is None
         True
     """
-    folders = [cache_folder() / dataset]
-    if named := os.environ.get("METAPRIOR_DATA"):
-        folders.insert(0, Path(named) / dataset)
-    return next((folder / name for name in names for folder in folders if (folder / name).is_file()), None)
+    return next((folder / name for name in names for folder in folders(dataset) if (folder / name).is_file()), None)
+
+
+def folders(dataset: str) -> list[Path]:
+    """Return where the files of a data set may lie: under `$METAPRIOR_DATA`, then in the cache.
+
+    Example:
+        >>> folders("omniglot")[-1].name
+        'omniglot'
+    """
+    named = os.environ.get("METAPRIOR_DATA")
+    return [*([Path(named) / dataset] if named else []), cache_folder() / dataset]
 
 
 def need(dataset: str, *names: str) -> Path:
@@ -176,7 +250,7 @@ def listing() -> tuple[Listing, ...]:
 
     Example:
         >>> [entry.name for entry in listing() if entry.complete and not entry.paths]
-        ['glyphs']
+        ['glyphs', 'nci']
     """
     entries = []
     for name, dataset in DATASETS.items():
@@ -223,6 +297,10 @@ def get(dataset: str) -> list[Path]:
     """
     if dataset not in DATASETS:
         raise UnknownNameError("data set", dataset, DATASETS)
+    if (by_hand := DATASETS[dataset].by_hand) and not all(find(dataset, name) for name in DATASETS[dataset].files):
+        raise DataError(
+            f"{dataset}: cannot be downloaded as single files: make {cache_folder() / dataset}, and {by_hand}"
+        )
     try:
         import pooch
     except ImportError as error:

@@ -42,9 +42,25 @@ class _PriorEstimator(BaseEstimator):
     def __init__(self, prior: Prior | str | Path | None = None):
         self.prior = prior
 
-    def _resolve(self, outputs: int, scale: float, rows: Any) -> Mapping[str, Any]:
-        """Set the prior, the shape of its inputs and what is done to the rows before; return the checkpoint's card."""
-        card: Mapping[str, Any] = {}
+    def _card(self) -> Mapping[str, Any]:
+        """Return what the checkpoint says of itself; nothing if the prior is no file."""
+        return read_card(self.prior) if isinstance(self.prior, (str, Path)) else {}
+
+    def _rows(self, X: Any, card: Mapping[str, Any] | None = None) -> Any:
+        """Return molecules as rows of features if the prior takes molecules and X holds them; else X as it is."""
+        inputs = (self._card() if card is None else card).get("inputs") or {}
+        if inputs.get("kind") != "molecules":
+            return X
+        given = X.to_numpy() if hasattr(X, "to_numpy") else X
+        molecules = list(given.ravel() if isinstance(given, np.ndarray) and given.shape[1:] == (1,) else given)
+        if not molecules or not (isinstance(molecules[0], str) or type(molecules[0]).__name__ == "Mol"):
+            return X
+        from metaprior.molecules.own import encode_molecules
+
+        return encode_molecules(molecules, inputs).double().numpy()
+
+    def _resolve(self, outputs: int, scale: float, rows: Any, card: Mapping[str, Any]) -> None:
+        """Set the prior, the shape of its inputs and what is done to the rows before."""
         self.scaler_ = FunctionTransformer() if self.prior is not None else StandardScaler()
         self.scaler_.fit(rows)
         if self.prior is None:
@@ -53,7 +69,6 @@ class _PriorEstimator(BaseEstimator):
             # A copy, so that acquiring the prior further does not change what was fitted.
             self.prior_ = copy.deepcopy(self.prior)
         elif isinstance(self.prior, (str, Path)):
-            card = read_card(self.prior)
             self.prior_ = load(self.prior)
         else:
             raise MetapriorError(f"prior: expected a prior, a path or 'zoo:NAME', got a {type(self.prior).__name__}")
@@ -64,7 +79,6 @@ class _PriorEstimator(BaseEstimator):
                 f"X: expected rows of {int(np.prod(self.x_shape_))} features, which the prior takes as inputs of shape "
                 f"{self.x_shape_}; got {rows.shape[1]}"
             )
-        return card
 
     def _inputs(self, rows: Any) -> Tensor:
         """Return rows `(N, F)` as inputs `(1, N, *x)`."""
@@ -76,7 +90,7 @@ class _PriorEstimator(BaseEstimator):
     def _outputs(self, X: Any) -> Tensor:
         """Return the prior's outputs for rows, `(N, C)` or `(N, D)`."""
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        rows = validate_data(self, self._rows(X), dtype=np.float64, reset=False)
         return predict_rows(self.prior_, self.state_, self._inputs(rows))[0].double().cpu()
 
 
@@ -89,8 +103,9 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
 
     Args:
         prior: a prior, a folder that `acquire` wrote, a checkpoint file, or `zoo:NAME`. A row holds an input as
-            acquisition saw it, flattened: the pixels of an image from 0 to 1, the encoded columns of a table. None for
-            a ridge head on the standardised features.
+            acquisition saw it, flattened: the pixels of an image from 0 to 1, the encoded columns of a table. If the
+            prior was acquired on molecules and comes from a file, rows may be SMILES or RDKit Mols. None for a ridge
+            head on the standardised features.
 
     Attributes:
         classes_: the classes, C of them.
@@ -111,11 +126,17 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
         Raises:
             ValueError: if they cannot be used, or do not fit the prior.
         """
-        rows, y = validate_data(self, X, y, dtype=np.float64)
+        card = self._card()
+        rows, y = validate_data(self, self._rows(X, card), y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, ids = np.unique(y, return_inverse=True)
-        card = self._resolve(len(self.classes_), 10.0, rows)
-        known = ((card.get("inputs") or {}).get("target") or {}).get("classes")
+        self._resolve(len(self.classes_), 10.0, rows, card)
+        inputs = card.get("inputs") or {}
+        known = (inputs.get("target") or {}).get("classes")
+        if inputs.get("kind") == "molecules":
+            from metaprior.molecules.labels import in_order
+
+            known = in_order(map(text, self.classes_))
         self.outputs_ = np.arange(len(self.classes_)) if known is None else _positions(self.classes_, known)
         x = self._inputs(rows)
         labels = torch.tensor(self.outputs_[ids], device=x.device)[None]
@@ -142,8 +163,9 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
 
     Args:
         prior: a prior, a folder that `acquire` wrote, or a checkpoint file. A row holds an input as acquisition saw it,
-            flattened. If the prior was acquired on a table, targets are standardised as they were there; else
-            they are left as they are. None for a ridge head on the standardised features, for standardised targets.
+            flattened; or a SMILES or an RDKit Mol, as for `PriorClassifier`. If the prior was acquired on a table,
+            targets are standardised as they were there; if on molecules, by themselves; else they are left as they
+            are. None for a ridge head on the standardised features, for standardised targets.
 
     Attributes:
         n_features_in_: F.
@@ -162,13 +184,14 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
         Raises:
             ValueError: if they cannot be used, or do not fit the prior.
         """
-        rows, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        card = self._card()
+        rows, y = validate_data(self, self._rows(X, card), y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64)
         targets = y.reshape(len(y), -1)
-        card = self._resolve(targets.shape[1], 1.0, rows)
+        self._resolve(targets.shape[1], 1.0, rows, card)
         self.y_mean_: Any = np.zeros(targets.shape[1])
         self.y_scale_: Any = np.ones(targets.shape[1])
-        if self.prior is None:
+        if self.prior is None or (card.get("inputs") or {}).get("kind") == "molecules":
             scaler = StandardScaler().fit(targets)
             self.y_mean_, self.y_scale_ = scaler.mean_, scaler.scale_
         elif target := (card.get("inputs") or {}).get("target"):

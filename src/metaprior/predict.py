@@ -9,9 +9,10 @@ from torch import Tensor
 from metaprior.errors import DataError, ShapeError
 from metaprior.prior import Prior
 from metaprior.tasks.episode import Examples
+from metaprior.tasks.own import Inputs
 from metaprior.tree import Tree, map_chunks, map_tensors, tensors
 
-__all__ = ["believe", "jackknife", "predict_rows"]
+__all__ = ["believe", "deviation", "jackknife", "predict_rows"]
 
 REPLICATES = 50
 """How many times the jackknife adapts at most; a larger support set is left out in so many groups."""
@@ -60,21 +61,53 @@ def believe(prior: Prior, support: Examples, classes: int | None = None) -> Tree
 
 
 @torch.no_grad()
-def predict_rows(prior: Prior, state: Tree, x: Tensor) -> Tensor:
+def predict_rows(prior: Prior, state: Tree, x: Tensor | Inputs) -> Tensor:
     """Return what `prior.predict` does, for a bounded number of queries at a time unless predictions depend on others.
 
     Args:
         prior: in evaluation mode.
         state: of T tasks.
-        x: `(T, Q, *x)`.
+        x: `(T, Q, *x)`; or `(1, Q, *x)` for all tasks alike.
     """
+    tasks = tensors(state)[0].shape[0] if tensors(state) else x.shape[0]
+    parts = (part.expand(tasks, *part.shape[1:]) for part in x.split(ROWS, dim=1))
     if prior.transductive:
-        return prior.predict(state, x)
-    return torch.cat([prior.predict(state, part) for part in x.split(ROWS, dim=1)], dim=1)
+        return prior.predict(state, torch.cat(list(parts), dim=1))
+    return torch.cat([prior.predict(state, part) for part in parts], dim=1)
 
 
 @torch.no_grad()
-def jackknife(prior: Prior, support: Examples, x: Tensor) -> Tensor:
+def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs) -> Tensor:
+    """Return how far values may be from what is predicted: by the prior itself if it knows, else by the jackknife.
+
+    Args:
+        prior: in evaluation mode.
+        state: of one task.
+        support: what led to the state.
+        x: `(1, Q, *x)`.
+
+    Returns:
+        `(1, Q, D)`.
+
+    Example:
+        >>> from torch import nn
+        >>> from metaprior.metric import Ridge
+        >>> x = torch.tensor([[[1.0], [2.0], [3.0]]])
+        >>> prior = Ridge(nn.Flatten(), outputs=1)
+        >>> deviation(prior, believe(prior, Examples(x, x)), Examples(x, x), x).shape
+        torch.Size([1, 3, 1])
+    """
+    found = []
+    for part in x.split(ROWS, dim=1):
+        known = prior.deviation(state, part)
+        if known is None:
+            return jackknife(prior, support, x)
+        found.append(known)
+    return torch.cat(found, dim=1)
+
+
+@torch.no_grad()
+def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs) -> Tensor:
     """Return the standard error of predictions by adapting without each of G groups of the support set.
 
     With predictions p_1 to p_G and their mean p, it is sqrt((G - 1) / G * sum (p_g - p)^2). Each group is a task with a
@@ -105,9 +138,8 @@ def jackknife(prior: Prior, support: Examples, x: Tensor) -> Tensor:
 
     def predicted(mask: Tensor) -> Tensor:
         tasks = mask.shape[0]
-        repeated = map_tensors(lambda leaf: leaf.expand(tasks, *leaf.shape[1:]), (support.x, support.y, x))
-        state = prior.observe(prior.start(tasks), Examples(repeated[0], repeated[1], mask))
-        return predict_rows(prior, state, repeated[2])
+        repeated = map_tensors(lambda leaf: leaf.expand(tasks, *leaf.shape[1:]), (support.x, support.y))
+        return predict_rows(prior, prior.observe(prior.start(tasks), Examples(repeated[0], repeated[1], mask)), x)
 
     # So many tasks at once that they hold about as many inputs as one full batch of queries.
     chunk = max(1, ROWS // (support.size + min(x.shape[1], ROWS)))

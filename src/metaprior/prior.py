@@ -90,6 +90,13 @@ class Prior(nn.Module, ABC):
     def predict(self, state: Tree, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
 
+    def deviation(self, state: Tree, x: Tree) -> Tensor | None:
+        """Return the standard deviation `(T, Q, D)` of what will be measured, noise included, about predicted values.
+
+        None stands for a prior that does not know it, or a state of classes.
+        """
+        return None
+
     def loss(self, episode: Episode) -> Tensor:
         """Return the outer objective, a mean over tasks: the loss on the queries after observing the support."""
         state = self.observe(self.start(episode.tasks, episode.about), episode.support)

@@ -28,7 +28,7 @@ __all__ = [
 Statistics = tuple[tuple[Tensor, Tensor], ...]
 """Mean and variance, each `(F,)`, that every batch normalisation of a network saw, in the order of the forward pass."""
 
-Norm = Literal["batch", "group", "none"]
+Norm = Literal["batch", "group", "layer", "none"]
 
 
 class _Frame:
@@ -196,9 +196,11 @@ class BatchNorm(nn.Module):
 
 
 def norm_layer(norm: Norm, features: int) -> nn.Module:
-    """Return a normalisation of F features: batch, group (of at most 8 features each), or none."""
+    """Return a normalisation of F features: batch, group (of at most 8 features each), layer, or none."""
     if norm == "batch":
         return BatchNorm(features)
+    if norm == "layer":
+        return nn.GroupNorm(1, features)
     if norm == "group":
         return nn.GroupNorm(max(1, features // 8), features)
     return nn.Identity()

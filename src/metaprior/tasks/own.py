@@ -4,10 +4,10 @@ Axis letters: N support, Q query, D target features.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +19,21 @@ from metaprior.tasks.episode import Examples
 from metaprior.tasks.image_files import SUFFIXES, class_files, decode, image_files
 from metaprior.tasks.rows import good_rows, need_columns, problems, read_table
 
-__all__ = ["OwnTask", "read_task"]
+__all__ = ["Inputs", "OwnTask", "read_task"]
+
+
+class Inputs(Protocol):
+    """Inputs that are only made when they are asked for, some at a time, where all of them would fill the memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(1, Q, *x)`."""
+
+    def split(self, size: int, dim: int = 1) -> Iterable[Tensor]:
+        """Return the inputs of so many queries at a time, `(1, size, *x)`."""
+
+    def to(self, device: torch.device) -> "Inputs":
+        """Return the same on another device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +42,26 @@ class OwnTask:
 
     Args:
         support: `(1, N, ...)`.
-        query: `(1, Q, *x)`.
+        query: `(1, Q, *x)`, or what makes parts of them on demand.
         classes: their names, in the order of their ids; None for regression.
         columns: the names of what is known of each query.
         known: its values, Q rows.
         mean, scale: of the regression targets, by which they were standardised.
+        name: of the property that is predicted; empty if there is but one.
+        beside: the names of what is known of each query in the light of the support.
+        facts: its values, Q rows.
     """
 
     support: Examples
-    query: Tensor
+    query: Tensor | Inputs
     classes: list[str] | None
     columns: list[str]
     known: list[tuple[Any, ...]]
     mean: float = 0.0
     scale: float = 1.0
+    name: str = ""
+    beside: tuple[str, ...] = ()
+    facts: Sequence[tuple[Any, ...]] = ()
 
 
 def read_task(support: str | Path, query: str | Path, inputs: Mapping[str, Any], skip_bad: bool = False) -> OwnTask:

@@ -14,14 +14,15 @@ from metaprior.tasks.columns import Frame, numbers_in, pandas, text
 __all__ = ["good_rows", "need_columns", "problems", "read_table"]
 
 
-def read_table(file: str | Path, argument: str) -> Frame:
+def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> Frame:
     """Read a CSV (or, if its name ends in .tsv, a tab-separated file) as text, its index the numbers of its rows.
 
     Rows are numbered as a spreadsheet does: the header is row 1. Blank rows count, and are left out.
 
     Args:
-        file: with a header, in UTF-8.
+        file: with a header.
         argument: the name of the argument, for error messages.
+        encoding: of the file.
 
     Raises:
         DataError: if there is no such file, or it is no table with a header and at least one row.
@@ -45,7 +46,7 @@ def read_table(file: str | Path, argument: str) -> Frame:
                 path,
                 sep="\t" if path.suffix.lower() == ".tsv" else ",",
                 dtype=str,
-                encoding="utf-8-sig",
+                encoding=encoding,
                 skipinitialspace=True,
                 skip_blank_lines=False,
                 index_col=False,

@@ -1,0 +1,72 @@
+"""Score priors and controls by the protocol of FS-Mol: `python results/fsmol/score.py RUNS [--draws 3]`."""
+
+import argparse
+import json
+from pathlib import Path
+
+from metaprior import load, read_card
+from metaprior.checkpoint import versions
+from metaprior.files import write_text
+from metaprior.molecules import FSMol, assay_protocol
+from metaprior.molecules.controls import control, frequent_hitter
+
+HERE = Path(__file__).parent
+CONTROLS = ("random_forest", "knn", "linear", "tanimoto_gp")
+METRICS = {"classification": ("delta_auprc", "auroc", "calibration_error"), "regression": ("r2", "r2_support")}
+
+
+def methods(runs, kind, source):
+    """Yield names, methods and what each cost to acquire."""
+    for finished in sorted(runs.glob("*/finished")):
+        prior, card = load(finished.parent), read_card(finished.parent)
+        if kind in prior.kinds and (kind == "classification" or finished.parent.name == "multitask_probe"):
+            yield finished.parent.name, prior, {"steps": card["step"], "seconds": card["seconds"]}
+    for name in CONTROLS:
+        yield f"{name} (control)", control(name, kind), {}
+    if kind == "classification":
+        yield "frequent hitter (control)", frequent_hitter(source), {}
+
+
+def table(rows, kind):
+    """Return rows as Markdown, a line for each method and metric."""
+    sizes = sorted({row["support"] for row in rows})
+    lines = [f"| {kind} | metric | {' | '.join(map(str, sizes))} |", "| --- | --- |" + " --- |" * len(sizes)]
+    for name in dict.fromkeys(row["method"] for row in rows):
+        for metric in METRICS[kind]:
+            found = {row["support"]: row for row in rows if row["method"] == name}
+            cells = [f"{found[size][metric]:.3f} ± {found[size][f'{metric}_interval']:.3f}" for size in sizes]
+            lines.append(f"| {name} | {metric} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    """Write `result.json` and `table.md`; each method's rows are kept in RUNS, and not computed again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128, 256])
+    options = parser.parse_args()
+    settings = {"split": options.split, "draws": options.draws, "sizes": options.sizes, "seed": 0}
+    every, tables = [], []
+    for kind in METRICS:
+        source, rows = FSMol(kind=kind), []
+        for name, method, cost in methods(options.runs, kind, source):
+            kept = options.runs / f"{kind}-{options.split}-{options.draws}-{name}.json"
+            if not kept.exists():
+                found = assay_protocol(method, source, options.sizes, options.draws, split=options.split)
+                content = {"rows": found.rows, "tasks": found.tasks, "hash": found.hash}
+                write_text(kept, json.dumps(content))
+                print(kind, name, found, flush=True)
+            content = json.loads(kept.read_text())
+            rows += [
+                {"method": name, "kind": kind, "draws_hash": content["hash"], **cost, **row} for row in content["rows"]
+            ]
+        every += rows
+        tables.append(table(rows, kind))
+    write_text(HERE / "result.json", json.dumps({"versions": versions(), **settings, "rows": every}, indent=1) + "\n")
+    write_text(HERE / "table.md", "\n".join(tables))
+
+
+if __name__ == "__main__":
+    main()

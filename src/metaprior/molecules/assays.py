@@ -1,0 +1,367 @@
+"""Tasks of molecules: each an assay with labels, its molecules drawn by index from rows that are resident in memory.
+
+Axis letters: T tasks, K assays of a split, R labelled molecules of a split, N support, Q query, F features.
+"""
+
+import copy
+import hashlib
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metaprior.errors import DataError, check_positive
+from metaprior.molecules.featurise import featurise
+from metaprior.molecules.featurisers import Featuriser, featuriser_of
+from metaprior.molecules.rows import SparseRows
+from metaprior.molecules.structure import Salts, rdkit_version
+from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.source import Split, TaskSource
+from metaprior.tree import fingerprint
+
+__all__ = ["AssaySource", "Assays", "agreement", "check_digest", "deal", "gathered"]
+
+SUPPORT, QUERY = 1, 2
+REFERENCE = 1000
+"""How many molecules of acquisition a checkpoint names, for telling how alike new ones are to them."""
+_CHECKED = ("CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)O", "FC(F)(F)c1ccncc1Br", "CCS")
+"""Molecules whose features show whether a featuriser does here what it did where a prior was acquired."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assays:
+    """The assays of one split.
+
+    Args:
+        rows: the raw features of molecules.
+        smiles: of the same molecules.
+        molecule: `(R,)`, which molecule a label is for; those of one assay are next to each other.
+        labels: `(R,)`, class ids; only for drawing supports that hold both classes where `values` are predicted.
+        values: `(R,)`, what regression predicts, NaN where it is not known; None where there is nothing.
+        starts: `(K,)`, where the labels of each assay begin.
+        counts: `(K,)`, how many they are.
+        names: of the assays, K of them.
+        roles: `(R,)`, `SUPPORT` or `QUERY` for what may be nothing else, 0 for either; None where all may be either.
+    """
+
+    rows: SparseRows
+    smiles: list[str]
+    molecule: Tensor
+    labels: Tensor
+    values: Tensor | None
+    starts: Tensor
+    counts: Tensor
+    names: list[str]
+    roles: Tensor | None = None
+
+    def measured(self) -> "Assays":
+        """Return the assays without the molecules whose value is not known."""
+        if self.values is None:
+            raise DataError("kind: these tasks have classes alone; expected 'classification'")
+        known = self.values.isfinite()
+        owner = torch.arange(len(self.names)).repeat_interleave(self.counts)[known]
+        counts = owner.bincount(minlength=len(self.names))
+        return Assays(
+            self.rows,
+            self.smiles,
+            self.molecule[known],
+            self.labels[known],
+            self.values[known],
+            counts.cumsum(0) - counts,
+            counts,
+            self.names,
+            None if self.roles is None else self.roles[known],
+        )
+
+
+def gathered(
+    rows: SparseRows,
+    smiles: list[str],
+    owner: np.ndarray,
+    molecule: np.ndarray,
+    labels: np.ndarray,
+    values: np.ndarray | None,
+    names: list[str],
+    roles: np.ndarray | None = None,
+) -> Assays:
+    """Return assays from labels in any order, each with the position of its assay among the names."""
+    order = np.argsort(owner, kind="stable")
+    counts = torch.from_numpy(np.bincount(owner, minlength=len(names)).astype(np.int64))
+    return Assays(
+        rows,
+        smiles,
+        torch.from_numpy(molecule[order].astype(np.int64)),
+        torch.from_numpy(labels[order].astype(np.int64)),
+        None if values is None else torch.from_numpy(values[order].astype(np.float32)),
+        counts.cumsum(0) - counts,
+        counts,
+        names,
+        None if roles is None else torch.from_numpy(roles[order].astype(np.int64)),
+    )
+
+
+class AssaySource(TaskSource):
+    """Tasks that are assays: predict the label of a molecule from labelled molecules of the same assay.
+
+    A subclass stores the arguments below and writes `assays`.
+
+    Args:
+        shots: support molecules of a task in all; or the least and most of them, of which a task gets as many as leave
+            it half of its molecules.
+        queries: query molecules of a task at most; None for all that are left.
+        kind: predict the class, 0 for inactive and 1 for active; or the value, standardised by the support.
+        featuriser: by name, or by name and settings.
+        salts: what is done to salts and mixtures.
+        balanced: take as many support molecules of each class, instead of as many as its share of the assay.
+    """
+
+    shots: int | tuple[int, int]
+    queries: int | None
+    kind: Literal["classification", "regression"]
+    featuriser: Any
+    salts: Salts = "largest"
+    balanced: bool = False
+
+    @abstractmethod
+    def assays(self, split: Split) -> Assays:
+        """Return the assays of a split; called once for each."""
+
+    @property
+    def spec(self) -> TaskSpec:  # type: ignore[override]
+        """Features of the featuriser; where there are classes, each assay has its own two in the pool."""
+        if self.kind not in ("classification", "regression"):
+            raise DataError(f"kind: expected 'classification' or 'regression', got '{self.kind}'")
+        shape = (self._featuriser.width,)
+        if self.kind == "regression":
+            return TaskSpec("regression", shape, 1)
+        return TaskSpec("classification", shape, 2, 2 * len(self._split("train").names))
+
+    @property
+    def inputs(self) -> dict[str, Any] | None:
+        """How a structure becomes an input, and a sample of the molecules of acquisition."""
+        return {
+            "kind": "molecules",
+            "featuriser": self._featuriser.settings,
+            "fitted": self._fitted,
+            "salts": self.salts,
+            "rdkit": rdkit_version(),
+            "check": check_digest(self._featuriser, self.salts),
+            "reference": self._reference,
+        }
+
+    @property
+    def data_hash(self) -> str:
+        """16 hexadecimal digits that change when the training labels or the features of their molecules do."""
+        part = self._split("train")
+        return fingerprint((part.rows.tensors, part.molecule, part.labels, part.values, part.counts))
+
+    def with_shots(self, shots: int) -> Self:
+        """Return the same source with another number of support molecules, over the same resident rows."""
+        source = copy.copy(self)
+        source.shots = shots
+        return source
+
+    def encode(self, part: Assays, index: Tensor) -> Tensor:
+        """Return the inputs `(..., F)` of the labelled molecules at positions `(...)` of a split."""
+        raw = part.rows.dense(part.molecule[index])
+        return self._featuriser.encode(raw, self._fitted).to(torch.float32)
+
+    def names(self, split: Split) -> list[str]:
+        """Return the names of the assays of a split."""
+        return self._split(split).names
+
+    def sizes(self, split: Split) -> list[int]:
+        """Return how many labelled molecules each assay of a split has."""
+        return self._split(split).counts.tolist()
+
+    def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
+        """Draw T assays, then the molecules of each without replacement: a stratified support, and queries."""
+        part = self._split(split)
+        least, most = self._bounds
+        eligible = (part.counts > least).nonzero().flatten()
+        if len(eligible) == 0:
+            largest = int(part.counts.max()) if len(part.counts) else 0
+            raise DataError(
+                f"shots: the {split} split has no assay of more than {least} molecules; the most are {largest}"
+            )
+        chosen = eligible[torch.randint(len(eligible), (tasks,), generator=generator)]
+        counts = part.counts[chosen]
+        shots = torch.full_like(counts, least)
+        if most > least:
+            room = (counts // 2).clamp(min=least, max=most) - least + 1
+            shots = least + (torch.rand(tasks, generator=generator) * room).long()
+        position = torch.arange(int(counts.max()))
+        real = position < counts[:, None]
+        at = part.starts[chosen][:, None] + position.clamp(max=int(counts.max()) - 1) * real
+        roles = None if part.roles is None else part.roles[at]
+        support, query = deal(part.labels[at].where(real, -1), shots, generator, self.queries, self.balanced, roles)
+        return self._episode(part, chosen, at, support, query)
+
+    def episode(self, split: Split, assay: int, shots: int, generator: torch.Generator) -> Episode:
+        """Draw a support from one assay; all of its other molecules are queries.
+
+        Args:
+            split: of the assay.
+            assay: its position among the names of the split.
+            shots: N.
+            generator: the only source of randomness.
+
+        Returns:
+            One task.
+        """
+        part = self._split(split)
+        at = (part.starts[assay] + torch.arange(int(part.counts[assay])))[None]
+        roles = None if part.roles is None else part.roles[at]
+        support, query = deal(part.labels[at], torch.tensor([shots]), generator, None, self.balanced, roles)
+        return self._episode(part, torch.tensor([assay]), at, support, query)
+
+    def pooled(self, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return inputs `(R, F)` and labels `(R,)` of so many labelled molecules of all training assays at most."""
+        part = self._split("train")
+        index = torch.randperm(len(part.labels), generator=generator)[:most]
+        return self.encode(part, index), part.labels[index]
+
+    def _episode(self, part: Assays, chosen: Tensor, at: Tensor, *parts: tuple[Tensor, Tensor]) -> Episode:
+        """Return the examples at some of the positions `(T, M)`: support and query, each with its mask."""
+        found = []
+        for index, real in parts:
+            where = at.gather(1, index)
+            mask = None if bool(real.all()) else real
+            found.append((where, mask))
+        if self.kind == "classification":
+            support, query = (Examples(self.encode(part, where), part.labels[where], mask) for where, mask in found)
+            return Episode(support, query, torch.full((len(chosen),), 2), torch.stack([2 * chosen, 2 * chosen + 1], 1))
+        assert part.values is not None
+        known = part.values[found[0][0]]
+        real = parts[0][1]
+        mean = known.where(real, 0).sum(1, keepdim=True) / real.sum(1, keepdim=True)
+        spread = ((known - mean).where(real, 0).square().sum(1, keepdim=True) / real.sum(1, keepdim=True)).sqrt()
+        # A support of one value has no spread to standardise by.
+        spread = torch.where(spread > 1e-6, spread, 1.0)
+        support, query = (
+            Examples(self.encode(part, where), ((part.values[where] - mean) / spread)[..., None], mask)
+            for where, mask in found
+        )
+        return Episode(support, query)
+
+    def _split(self, split: str) -> Assays:
+        if split not in get_args(Split):
+            raise DataError(f"split: expected one of {', '.join(get_args(Split))}; got '{split}'")
+        key = f"{split}-{self.kind}"
+        if key not in self._splits:
+            part = self.assays(split)  # type: ignore[arg-type]
+            self._splits[key] = part.measured() if self.kind == "regression" else part
+        return self._splits[key]
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        least, most = (self.shots, self.shots) if isinstance(self.shots, int) else self.shots
+        if not 2 <= least <= most:
+            raise DataError(f"shots: expected 2 or more, or the least and most of it; got {self.shots}")
+        check_positive(DataError, queries=self.queries)
+        return least, most
+
+    @cached_property
+    def _splits(self) -> dict[str, Assays]:
+        return {}
+
+    @cached_property
+    def _featuriser(self) -> Featuriser:
+        return featuriser_of(self.featuriser)
+
+    @cached_property
+    def _fitted(self) -> dict[str, Any] | None:
+        return self._featuriser.fit(self._split("train").rows)
+
+    @cached_property
+    def _reference(self) -> list[str]:
+        smiles = self._split("train").smiles
+        order = torch.randperm(len(smiles), generator=torch.Generator().manual_seed(0))[:REFERENCE]
+        return [smiles[position] for position in sorted(order.tolist())]
+
+
+def deal(
+    labels: Tensor,
+    shots: Tensor,
+    generator: torch.Generator,
+    queries: int | None = None,
+    balanced: bool = False,
+    roles: Tensor | None = None,
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Deal the molecules of each task to support and query.
+
+    Each class has its share of the support, at least one molecule of each where both exist.
+
+    Args:
+        labels: `(T, M)`, 0 or 1; -1 for padding.
+        shots: `(T,)`, support molecules of each task.
+        generator: the only source of randomness.
+        queries: the most query molecules; None for all that are left.
+        balanced: give both classes the same share.
+        roles: `(T, M)`, what may only be support or query; None where all may be either.
+
+    Returns:
+        Positions `(T, N)` of the support and `(T, Q)` of the query among M, each with a mask of those that are real.
+
+    Example:
+        >>> labels = torch.tensor([[1, 0, 0, 0, 1, 0]])
+        >>> (support, _), (query, _) = deal(labels, torch.tensor([3]), torch.Generator().manual_seed(0))
+        >>> labels.gather(1, support).sum().item(), query.shape
+        (1, torch.Size([1, 3]))
+    """
+    real = labels >= 0
+    order = torch.rand(labels.shape, generator=generator).masked_fill_(~real, 2.0).argsort(1)
+    shuffled, real = labels.gather(1, order), real.gather(1, order)
+    role = torch.zeros_like(shuffled) if roles is None else roles.gather(1, order)
+    may_support = real & (role != QUERY)
+    sizes = may_support.sum(1)
+    active = (may_support & (shuffled == 1)).sum(1)
+    share = torch.full_like(active, 0.5, dtype=torch.float64) if balanced else active / sizes.clamp(min=1)
+    wanted = (shots * share).round().long().clamp(min=1).minimum(shots - 1)
+    wanted = wanted.minimum(active).maximum(shots - (sizes - active))
+    quota = torch.stack([shots - wanted, wanted], dim=1)
+    in_support = torch.zeros_like(real)
+    for label in (0, 1):
+        mine = may_support & (shuffled == label)
+        in_support |= mine & (mine.cumsum(1) <= quota[:, label : label + 1])
+    left = real & ~in_support & (role != SUPPORT)
+    return _compact(order, in_support, int(shots.max())), _compact(order, left, queries)
+
+
+def _compact(order: Tensor, member: Tensor, most: int | None) -> tuple[Tensor, Tensor]:
+    """Return the members of each row of `order` next to each other, at most so many, and which of them are real."""
+    sizes = member.sum(1)
+    width = int(sizes.max()) if most is None else min(most, int(sizes.max()))
+    first = (~member).to(torch.uint8).argsort(dim=1, stable=True)[:, :width]
+    return order.gather(1, first), torch.arange(width) < sizes[:, None]
+
+
+def check_digest(featuriser: Featuriser, salts: Salts) -> str:
+    """Return 12 hexadecimal digits that stand for the features of a few molecules, to four significant digits."""
+    rows = featurise(_CHECKED, featuriser, salts, cache=False, processes=1).rows
+    text = ";".join(
+        f"{column}:{value:.4g}" for column, value in zip(rows.columns.tolist(), rows.values.tolist(), strict=True)
+    )
+    return hashlib.sha256(f"{rows.starts.tolist()}|{text}".encode()).hexdigest()[:12]
+
+
+def agreement(inputs: dict[str, Any]) -> str | None:
+    """Return what to tell of another version of RDKit; None if the version is the same.
+
+    Raises:
+        DataError: if the featuriser gives other numbers here than where the prior was acquired.
+    """
+    here = rdkit_version()
+    featuriser = featuriser_of(inputs["featuriser"])
+    if check_digest(featuriser, inputs["salts"]) != inputs["check"]:
+        raise DataError(
+            f"prior: its featuriser '{inputs['featuriser']['name']}' gives other numbers with RDKit {here}, which is "
+            f"installed, than with RDKit {inputs['rdkit']}, with which the prior was acquired: install that version"
+        )
+    if here == inputs["rdkit"]:
+        return None
+    return f"prior: was acquired with RDKit {inputs['rdkit']}, this is {here}; their features of test molecules agree"

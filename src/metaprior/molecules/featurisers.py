@@ -1,0 +1,312 @@
+"""Featurisers: from a molecule to numbers, by name and with settings, so that prediction repeats training exactly.
+
+A featuriser has two halves. `raw` is slow, sees one molecule, and is computed in parallel and kept on disk; `encode` is
+fast, sees many raw rows, and makes of them what a network takes. Whatever must be learnt from molecules in between, the
+mean of a descriptor say, is `fit` once and kept with the prior.
+
+Axis letters: M molecules, F features.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metaprior.errors import DataError, check_positive
+from metaprior.molecules.rows import SparseRows
+from metaprior.molecules.structure import Molecule, needed
+from metaprior.registry import Registry, arguments
+
+__all__ = ["Descriptors", "Featuriser", "Joined", "Morgan", "featuriser_of", "featurisers"]
+
+featurisers: Registry[Any] = Registry("featuriser")
+"""Every featuriser by name; other packages add theirs through the entry-point group `metaprior.featurisers`."""
+
+Row = tuple[np.ndarray, np.ndarray]
+"""The columns of a raw row that are not zero, and their values."""
+
+
+class Featuriser(ABC):
+    """What turns molecules into inputs; its constructor stores each argument under its own name."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """F, how many numbers a raw row has."""
+
+    @abstractmethod
+    def raw(self, molecule: Molecule) -> Row:
+        """Return the raw row of one molecule."""
+
+    def fit(self, rows: SparseRows) -> dict[str, Any] | None:
+        """Return what `encode` must know of the molecules of acquisition, ready for JSON; None for nothing."""
+        return None
+
+    def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
+        """Return inputs `(..., F)` from raw rows `(..., F)`."""
+        return raw
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The name and the arguments, ready for JSON: what a checkpoint records, and `featuriser_of` reads."""
+        return {"name": featurisers.name_of(type(self)), **arguments(self)}
+
+    @property
+    def digest(self) -> str:
+        """12 hexadecimal digits that stand for what `raw` does."""
+        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@featurisers.register("morgan")
+class Morgan(Featuriser):
+    """Morgan fingerprints: how often each circular environment occurs, hashed to so many features.
+
+    Args:
+        radius: of the largest environments, in bonds.
+        size: F.
+        counts: how often each occurs, as log(1 + count); else whether it occurs.
+        chirality: tell stereoisomers apart.
+
+    Source: Rogers & Hahn 2010, "Extended-connectivity fingerprints".
+
+    Example:
+        >>> from metaprior.molecules.structure import parse
+        >>> columns, counts = Morgan(radius=1).raw(parse("CCC"))
+        >>> sorted(counts.tolist())
+        [1.0, 1.0, 2.0, 2.0]
+    """
+
+    def __init__(self, radius: int = 2, size: int = 2048, counts: bool = True, chirality: bool = False):
+        check_positive(size=size)
+        self.radius = radius
+        self.size = size
+        self.counts = counts
+        self.chirality = chirality
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return self.size
+
+    def raw(self, molecule: Molecule) -> Row:
+        """Return the counts of the environments that occur."""
+        found = self._generator.GetCountFingerprint(molecule).GetNonzeroElements()
+        columns = np.fromiter(found.keys(), np.int32, len(found))
+        return columns, np.fromiter(found.values(), np.float32, len(found))
+
+    def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
+        """Return log(1 + count), or 1 where it occurs."""
+        return raw.log1p() if self.counts else (raw > 0).to(raw.dtype)
+
+    @cached_property
+    def _generator(self) -> Any:
+        package = needed("rdkit.Chem.rdFingerprintGenerator")
+        return package.GetMorganGenerator(radius=self.radius, fpSize=self.size, includeChirality=self.chirality)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return arguments(self)
+
+
+_SLOW = [
+    "AvgIpc",
+    "BCUT2D_CHGHI",
+    "BCUT2D_CHGLO",
+    "BCUT2D_LOGPHI",
+    "BCUT2D_LOGPLOW",
+    "BCUT2D_MRHI",
+    "BCUT2D_MRLOW",
+    "BCUT2D_MWHI",
+    "BCUT2D_MWLOW",
+    "BalabanJ",
+    "BertzCT",
+    "Chi0",
+    "Chi1",
+    "Chi2n",
+    "Chi2v",
+    "Chi3n",
+    "Chi3v",
+    "Chi4n",
+    "Chi4v",
+    "FpDensityMorgan1",
+    "FpDensityMorgan2",
+    "FpDensityMorgan3",
+    "Ipc",
+    "MaxAbsEStateIndex",
+    "MaxEStateIndex",
+    "MinAbsEStateIndex",
+    "MinEStateIndex",
+    "SPS",
+    "qed",
+]
+"""The descriptors that are computed in Python, or take long otherwise: four fifths of the time of all of them."""
+
+
+@featurisers.register("descriptors")
+class Descriptors(Featuriser):
+    """RDKit's two-dimensional descriptors, standardised by the molecules of acquisition.
+
+    A descriptor that cannot be computed for a molecule is the mean of the others.
+
+    Args:
+        names: "fast" leaves out the 29 slowest, "all" takes every one of the installed RDKit; or a list of names.
+
+    Example:
+        >>> from metaprior.molecules.structure import parse
+        >>> Descriptors(["MolWt", "RingCount"]).raw(parse("c1ccccc1"))[1].round(1)
+        array([78.1,  1. ], dtype=float32)
+    """
+
+    def __init__(self, names: Literal["fast", "all"] | Sequence[str] = "fast"):
+        self.names = names if isinstance(names, str) else tuple(names)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The names are spelt out, so that a later RDKit with more descriptors computes the same ones."""
+        return {"name": "descriptors", "names": list(self._functions)}
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return len(self._functions)
+
+    def raw(self, molecule: Molecule) -> Row:
+        """Return all descriptors, NaN where one cannot be computed."""
+        values = np.array([_number(function, molecule) for function in self._functions.values()], dtype=np.float32)
+        # Some grow exponentially with the size of a molecule.
+        values = np.clip(values, -1e6, 1e6)
+        columns = np.flatnonzero(values).astype(np.int32)
+        return columns, values[columns]
+
+    def fit(self, rows: SparseRows) -> dict[str, Any]:
+        """Return mean and spread of each descriptor between its 1st and its 99th percentile."""
+        most = min(len(rows), 20_000)  # more molecules change nothing, and take memory
+        chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:most]
+        raw = np.nan_to_num(rows.dense(chosen).double().numpy())
+        low, high = np.percentile(raw, [1, 99], axis=0)
+        inner = raw.clip(low, high)
+        scale = inner.std(0)
+        return {"mean": inner.mean(0).round(6).tolist(), "scale": np.where(scale > 1e-9, scale, 1).round(9).tolist()}
+
+    def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
+        """Return standardised descriptors, none of them beyond 5."""
+        if fitted is None:
+            raise DataError("fitted: descriptors are standardised by the molecules of acquisition, and none were given")
+        mean, scale = (raw.new_tensor(fitted[key]) for key in ("mean", "scale"))
+        return ((raw - mean) / scale).nan_to_num(0.0).clamp(-5, 5)
+
+    @cached_property
+    def _functions(self) -> dict[str, Any]:
+        known = dict(needed("rdkit.Chem.Descriptors").descList)
+        if self.names == "all":
+            return known
+        if self.names == "fast":
+            return {name: function for name, function in known.items() if name not in _SLOW}
+        if absent := [name for name in self.names if name not in known]:
+            raise DataError(f"names: RDKit {needed('rdkit').__version__} has no descriptor '{absent[0]}'")
+        return {name: known[name] for name in self.names}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return arguments(self)
+
+
+@featurisers.register("joined")
+class Joined(Featuriser):
+    """The features of several featurisers, one after another.
+
+    Args:
+        parts: their names, or their settings.
+
+    Example:
+        >>> Joined(["morgan", {"name": "descriptors", "names": ["MolWt"]}]).width
+        2049
+    """
+
+    def __init__(self, parts: Sequence[str | Mapping[str, Any]]):
+        self.parts = tuple(parts)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the parts."""
+        return {"name": "joined", "parts": [part.settings for part in self._parts]}
+
+    @property
+    def width(self) -> int:
+        """F, of all parts together."""
+        return sum(part.width for part in self._parts)
+
+    def raw(self, molecule: Molecule) -> Row:
+        """Return the raw rows of the parts, side by side."""
+        columns, values, offset = [], [], 0
+        for part in self._parts:
+            at, numbers = part.raw(molecule)
+            columns.append(at + np.int32(offset))
+            values.append(numbers)
+            offset += part.width
+        return np.concatenate(columns), np.concatenate(values)
+
+    def fit(self, rows: SparseRows) -> dict[str, Any]:
+        """Return what each part fits, by its position."""
+        fitted, offset = {}, 0
+        for position, part in enumerate(self._parts):
+            inside = (rows.columns >= offset) & (rows.columns < offset + part.width)
+            before = torch.cat([inside.new_zeros(1, dtype=torch.long), inside.cumsum(0)])
+            own = SparseRows(before[rows.starts], rows.columns[inside] - offset, rows.values[inside], part.width)
+            fitted[str(position)] = part.fit(own)
+            offset += part.width
+        return fitted
+
+    def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
+        """Return what the parts encode, side by side."""
+        pieces = raw.split([part.width for part in self._parts], dim=-1)
+        known = fitted or {}
+        encoded = [
+            part.encode(piece, known.get(str(position)))
+            for position, (part, piece) in enumerate(zip(self._parts, pieces, strict=True))
+        ]
+        return torch.cat(encoded, dim=-1)
+
+    @cached_property
+    def _parts(self) -> tuple[Featuriser, ...]:
+        return tuple(featuriser_of(part) for part in self.parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return arguments(self)
+
+
+featurisers.preset("morgan_bits", "morgan", counts=False)
+featurisers.preset("morgan+descriptors", "joined", parts=("morgan", "descriptors"))
+
+
+def featuriser_of(given: str | Mapping[str, Any] | Featuriser) -> Featuriser:
+    """Return the featuriser that a name, or a name with settings, stands for.
+
+    Raises:
+        UnknownNameError: if the name is not registered.
+        DataError: if a setting is not one of its own.
+
+    Example:
+        >>> featuriser_of({"name": "morgan", "radius": 3}).radius
+        3
+    """
+    if isinstance(given, Featuriser):
+        return given
+    named = {"name": given} if isinstance(given, str) else dict(given)
+    name = str(named.pop("name", None))
+    cls, implied = featurisers.resolve(name)
+    try:
+        return cls(**(implied | named))
+    except TypeError as error:
+        raise DataError(f"featuriser: '{name}' cannot be built from {named} ({error})") from error
+
+
+def _number(function: Any, molecule: Molecule) -> float:
+    try:
+        return float(function(molecule))
+    except (ValueError, ZeroDivisionError, OverflowError, RuntimeError):
+        return float("nan")

@@ -1,0 +1,158 @@
+"""Files of molecules: CSV and tables like it, SDF, lists of SMILES; every bad structure known by its row.
+
+Axis letters: M molecules.
+"""
+
+import codecs
+import gzip
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metaprior.errors import DataError
+from metaprior.molecules.structure import needed, parse, quiet
+from metaprior.tasks.columns import Frame, pandas
+from metaprior.tasks.rows import need_columns, read_table
+
+__all__ = ["Structures", "read_structures"]
+
+_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "smi", "structure", "molecule", "mol", "compound_structure")
+"""What a column of SMILES is called, without regard to case, spaces and underscores."""
+_LOOKED_AT = 50
+_SDF = (".sdf", ".sdf.gz", ".mol")
+_LINES = (".smi", ".smiles")
+
+
+@dataclass(frozen=True, eq=False)
+class Structures:
+    """The molecules of a file, with everything else that it says of them.
+
+    Args:
+        frame: M rows of text with all columns, their index the numbers of the rows as the file counts them.
+        column: the name of the column that holds SMILES.
+        problems: what is wrong with a structure that could not even be read, by row.
+    """
+
+    frame: Frame
+    column: str
+    problems: dict[Any, str] = field(default_factory=dict)
+
+
+def read_structures(file: str | Path, argument: str = "file", smiles: str | None = None) -> Structures:
+    """Read a file of molecules.
+
+    Args:
+        file: a CSV with a header, or a tab-separated file if its name ends in .tsv; `.smi`, lines of a SMILES and,
+            after a space, a name; or `.sdf`, `.sdf.gz` or `.mol`.
+        argument: the name of the argument, for messages.
+        smiles: the column that holds SMILES; None to find it by its name, or else by what it holds.
+
+    Raises:
+        DataError: if it cannot be read, or no column holds SMILES.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.csv"
+        >>> _ = file.write_text("id,SMILES,active\\n7,CO,1\\n8,CCO,0\\n")
+        >>> read_structures(file).column
+        'SMILES'
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise DataError(
+            f"{argument}: {path} {'is a folder' if path.is_dir() else 'does not exist'}; expected a CSV or SDF"
+        )
+    name = path.name.lower()
+    if name.endswith(_SDF):
+        return _read_sdf(path, argument)
+    if name.endswith(_LINES):
+        return _read_lines(path, argument)
+    frame = read_table(path, argument, _encoding(path, argument))
+    if smiles is not None:
+        need_columns(frame, [smiles], argument, path)
+    return Structures(frame, smiles if smiles is not None else _found(frame, argument, path))
+
+
+def _encoding(path: Path, argument: str) -> str:
+    """Return the encoding of a file: UTF-8, UTF-16 if it is marked so, or what Western spreadsheets write."""
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if encoding != "utf-8-sig":
+            warnings.warn(f"{argument}: {path} is not in UTF-8; it was read as Windows-1252", stacklevel=2)
+        return encoding
+    warnings.warn(f"{argument}: {path} is not in UTF-8; it was read as Latin-1", stacklevel=2)
+    return "latin-1"
+
+
+def _found(frame: Frame, argument: str, path: Path) -> str:
+    """Return the column that holds SMILES."""
+    plain = {str(name): str(name).lower().replace(" ", "_") for name in frame.columns}
+    for known in _NAMES:
+        for name, lower in plain.items():
+            if lower == known:
+                return name
+    ending = [name for name, lower in plain.items() if lower.endswith("smiles")]
+    if len(ending) == 1:
+        return ending[0]
+    holding = ending or [name for name in plain if _holds_smiles(frame[name])]
+    if len(holding) == 1:
+        return holding[0]
+    found = f"columns {', '.join(holding)} could all hold SMILES" if holding else "no column holds SMILES"
+    raise DataError(f"{argument}: {found} in {path}; name one by `smiles`. It has: {', '.join(plain)}")
+
+
+def _holds_smiles(values: Any) -> bool:
+    """Whether nearly all of the first values are structures of some bonds, as no name, number or class is."""
+    some = [str(value) for value in values.dropna()[:_LOOKED_AT]]
+    return bool(some) and sum(map(_is_molecule, some)) >= 0.9 * len(some)
+
+
+def _is_molecule(text: str) -> bool:
+    try:
+        return " " not in text.strip() and parse(text).GetNumBonds() >= 1
+    except DataError:
+        return False
+
+
+def _read_lines(path: Path, argument: str) -> Structures:
+    text = path.read_bytes().decode(_encoding(path, argument))
+    rows = {number: line.split(maxsplit=1) for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    if rows and next(iter(rows.values()))[0].lower() in _NAMES:
+        rows.pop(next(iter(rows)))
+    if not rows:
+        raise DataError(f"{argument}: {path} has no structures")
+    columns: dict[str, Iterable[str | None]] = {"smiles": [parts[0] for parts in rows.values()]}
+    if any(len(parts) > 1 for parts in rows.values()):
+        columns["name"] = [parts[1].strip() if len(parts) > 1 else None for parts in rows.values()]
+    return Structures(pandas().DataFrame(columns, index=list(rows), dtype=object), "smiles")
+
+
+def _read_sdf(path: Path, argument: str) -> Structures:
+    """Read records, numbered from 1; their fields are columns."""
+    chem = needed("rdkit.Chem")
+    records, problems = [], {}
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file, quiet():
+            for number, molecule in enumerate(chem.ForwardSDMolSupplier(file), 1):
+                if molecule is None:
+                    problems[number] = "the record is no molecule"
+                    records.append({"smiles": None})
+                    continue
+                known = molecule.GetPropsAsDict(includePrivate=False, includeComputed=False, autoConvertStrings=False)
+                name = molecule.GetProp("_Name") if molecule.HasProp("_Name") else ""
+                fields = {str(key): str(value).strip() or None for key, value in known.items()}
+                records.append({"smiles": chem.MolToSmiles(molecule), "name": name or None} | fields)
+    except (OSError, EOFError, RuntimeError) as error:
+        raise DataError(f"{argument}: {path} cannot be read as an SDF file ({error})") from error
+    if not records:
+        raise DataError(f"{argument}: {path} has no records")
+    frame = pandas().DataFrame(records, index=range(1, len(records) + 1), dtype=object)
+    return Structures(frame.dropna(axis="columns", how="all"), "smiles", problems)

@@ -1,0 +1,181 @@
+"""The labels of a user's molecules: classes, values, values beyond a bound, and what is odd about them.
+
+Axis letters: M molecules.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metaprior.errors import DataError
+from metaprior.tasks.columns import Column, pandas, target_of, text
+
+__all__ = ["Labels", "in_order", "mixed_units", "read_labels"]
+
+_VALUE = re.compile(
+    r"^\s*(<=?|>=?|≤|≥|=|~)?\s*([-+\u2212]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|[-+]?\.\d+(?:[eE][-+]?\d+)?)\s*$"
+)
+_OPPOSITES = (
+    ("0", "1"),
+    ("inactive", "active"),
+    ("negative", "positive"),
+    ("no", "yes"),
+    ("n", "y"),
+    ("false", "true"),
+    ("f", "t"),
+    ("nonbinder", "binder"),
+    ("non-binder", "binder"),
+    ("nontoxic", "toxic"),
+    ("non-toxic", "toxic"),
+    ("-", "+"),
+)
+"""Two classes whose order is known, so that the second is what a prior acquired as being active."""
+_GAP = 1.5
+"""Orders of magnitude without any value between two groups of values that make two units likely."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """One property of M molecules.
+
+    Args:
+        name: of the column.
+        values: `(M,)`, class ids or numbers; NaN where the label is missing.
+        classes: their names in the order of their ids; None for numbers.
+        remarks: what a user should know of them.
+        problems: what is wrong with a label, by row.
+    """
+
+    name: str
+    values: np.ndarray
+    classes: list[str] | None
+    remarks: list[str]
+    problems: dict[Any, str]
+
+    @property
+    def known(self) -> np.ndarray:
+        """`(M,)`, whether there is a label."""
+        return ~np.isnan(self.values)
+
+
+def read_labels(column: Column, kind: str = "auto") -> Labels:
+    """Read a column of labels; a blank is a label that is missing.
+
+    Text, or at most ten different whole numbers, stand for classes. A value that is only known to lie beyond a bound,
+    such as `>10000`, is taken to be the bound.
+
+    Args:
+        column: M values as text, their index the numbers of the rows.
+        kind: "classification", "regression" or "auto".
+
+    Raises:
+        DataError: if no label is there, or kind is another.
+
+    Example:
+        >>> import pandas
+        >>> read_labels(pandas.Series(["0.5", ">10", None], name="ic50")).values
+        array([ 0.5, 10. ,  nan])
+        >>> read_labels(pandas.Series(["yes", "no", "yes"], name="binds")).classes
+        ['no', 'yes']
+    """
+    if kind not in ("auto", "classification", "regression"):
+        raise DataError(f"kind: expected 'auto', 'classification' or 'regression', got '{kind}'")
+    name = str(column.name)
+    texts = [None if value is None or value != value or not str(value).strip() else text(value) for value in column]
+    present = [value for value in texts if value is not None]
+    if not present:
+        raise DataError(f"support: column '{name}' has no labels")
+    matched = [None if value is None else _VALUE.match(value) for value in texts]
+    bounded = [bool(match and match[1] and match[1] != "=") for match in matched]
+    if kind == "auto":
+        plain = [value if match is None else _number(match[2]) for value, match in zip(texts, matched, strict=True)]
+        kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
+    if kind == "classification":
+        return _classes(name, texts)
+    values = np.array([np.nan if match is None else _number(match[2]) for match in matched])
+    problems = {
+        row: f"column '{name}' is '{value}', expected a number"
+        for row, value, match in zip(column.index, texts, matched, strict=True)
+        if value is not None and match is None
+    }
+    remarks = []
+    if any(bounded):
+        remarks.append(
+            f"column '{name}': {sum(bounded)} of {len(present)} values lie beyond a bound (<, >); each was taken to be "
+            "its bound, so that predictions beyond the bounds are too tame"
+        )
+    return Labels(name, values, None, remarks + mixed_units(values, name), problems)
+
+
+def mixed_units(values: np.ndarray, name: str) -> list[str]:
+    """Return a warning if values look like those of two units, or like concentrations that are no logarithms.
+
+    Example:
+        >>> len(mixed_units(np.array([0.012, 0.02, 0.051, 12.0, 55.0, 80.0]), "ic50"))
+        1
+        >>> mixed_units(np.array([5.1, 6.2, 7.3]), "pic50")
+        []
+    """
+    values = values[np.isfinite(values)]
+    if len(values) < 6 or (values <= 0).any():
+        return []
+    orders = np.sort(np.log10(values))
+    gaps = np.diff(orders)
+    # A lone outlier is no unit.
+    inner = gaps[1:-1]
+    if len(inner) and inner.max() >= _GAP:
+        at = int(inner.argmax()) + 1
+        low, high = 10 ** orders[at], 10 ** orders[at + 1]
+        return [
+            f"column '{name}': {at + 1} values are {low:.3g} or less, {len(orders) - at - 1} are {high:.3g} or more, "
+            "and none is between: are units mixed, nM with µM for example, or with logarithms?"
+        ]
+    if orders[-1] - orders[0] > 2.5:
+        return [
+            f"column '{name}': values span {orders[-1] - orders[0]:.1f} orders of magnitude; if they are "
+            "concentrations, give their negative logarithms (pIC50 instead of IC50), or large values decide alone"
+        ]
+    return []
+
+
+def _classes(name: str, texts: list[str | None]) -> Labels:
+    found = sorted({value for value in texts if value is not None})
+    remarks = []
+    if len(found) == 1:
+        other = next(
+            (pair[1 - side] for pair in _OPPOSITES for side in (0, 1) if pair[side] == found[0].lower()),
+            f"not {found[0]}",
+        )
+        remarks.append(
+            f"column '{name}': all labels are '{found[0]}', so nothing shows what sets '{other}' apart: probabilities "
+            "say how alike a molecule is to these, not how likely it is one of them"
+        )
+        found.append(other)
+    ordered = in_order(found)
+    ids = {value: position for position, value in enumerate(ordered)}
+    values = np.array([np.nan if value is None else ids[value] for value in texts], dtype=float)
+    return Labels(name, values, ordered, remarks, {})
+
+
+def in_order(found: Iterable[str]) -> list[str]:
+    """Return names of classes in the order of their ids: by the alphabet, or inactive before active.
+
+    Example:
+        >>> in_order(["Active", "Inactive"]), in_order(["weak", "strong"])
+        (['Inactive', 'Active'], ['strong', 'weak'])
+    """
+    found = list(found)
+    lower = {value.lower(): value for value in found}
+    for negative, positive in _OPPOSITES:
+        if set(lower) == {negative, positive}:
+            return [lower[negative], lower[positive]]
+    if len(found) == 2 and any(value.startswith("not ") for value in found):
+        return sorted(found, key=lambda value: not value.startswith("not "))
+    return sorted(found)
+
+
+def _number(given: str) -> float:
+    return float(given.replace(",", "").replace("\u2212", "-"))

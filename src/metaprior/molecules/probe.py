@@ -1,0 +1,174 @@
+"""A multi-task backbone, and a probe on its features for each new task.
+
+Axis letters: T tasks, N support, Q query, F features, C classes, D target features, K either of the last two, G classes
+of the pool.
+"""
+
+import math
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metaprior.errors import MetapriorError, UnknownNameError, check_positive
+from metaprior.metric.labels import memberships
+from metaprior.molecules.probes import logistic, quadratic, ridge
+from metaprior.nets import MLP, apply, default_net, initialise, uninitialised
+from metaprior.prior import Prior
+from metaprior.registry import priors
+from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
+from metaprior.tasks.scores import restrict, task_losses
+from metaprior.tree import Tree
+
+__all__ = ["MultitaskProbe", "Probed"]
+
+_WIDE = 256
+"""From so many input features on they are taken for fingerprints, which want a wide network that drops out."""
+
+
+class Probed(NamedTuple):
+    """The belief of a probe: what it has seen, to which it is fitted.
+
+    Args:
+        features: `(T, N, F)`, zero for padding.
+        targets: `(T, N, K)`: ones and zeros for classes, values for regression; zero for padding.
+        real: `(T, N)`, 0 for padding.
+        classes: `(T,)`, whether the targets are classes.
+    """
+
+    features: Tensor
+    targets: Tensor
+    real: Tensor
+    classes: Tensor
+
+
+@priors.register("multitask_probe")
+class MultitaskProbe(Prior):
+    """Features acquired by a head for each training task, and a probe of its own on them for each new task.
+
+    A training task's head tells its classes apart, and only those, so that what a class means may differ from task to
+    task; all features are shared. The heads are of no use to a new task. They are best acquired on few examples of many
+    tasks at each step, since Adam hardly moves the head of a task that is seldom drawn.
+
+    Args:
+        net: from `(N, *x)` to features `(N, F)`, with F as its attribute `features`.
+        outputs: C or D.
+        pool: G, the number of classes of the training tasks together; None where tasks share their targets.
+        probe: "logistic" regression, or "quadratic", a Gaussian for each class; regression has a ridge in any case.
+        scale: the length of a feature vector, the larger the less the probe is regularised.
+        moderate: draw the probabilities of the logistic probe towards a half where its weights are uncertain.
+        inputs: the length of the input itself, put beside the features for the probe; 0 leaves it out.
+
+    Source: a backbone with a head for each task is the multi-task baseline of FS-Mol (Stanley et al. 2021); probes of
+    it are from Formont et al. 2024 (arXiv 2404.02314), whose quadratic probe is fitted by gradient descent: ours is
+    in closed form. Moderation is MacKay 1992, "The evidence framework applied to classification networks".
+
+    Example:
+        >>> prior = MultitaskProbe(MLP(3), outputs=2)
+        >>> support = Examples(torch.tensor([[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]]), torch.tensor([[0, 1]]))
+        >>> prior.predict(prior.observe(prior.start(1), support), support.x).argmax(-1)
+        tensor([[0, 1]])
+    """
+
+    incremental: ClassVar[bool] = True
+    headless: ClassVar[bool] = True
+    outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 16}
+
+    def __init__(
+        self,
+        net: nn.Module,
+        outputs: int = 2,
+        pool: int | None = None,
+        probe: Literal["logistic", "quadratic"] = "logistic",
+        scale: float = 4.0,
+        moderate: bool = True,
+        inputs: float = 0.0,
+    ):
+        super().__init__()
+        check_positive(outputs=outputs, scale=scale)
+        if probe not in ("logistic", "quadratic"):
+            raise UnknownNameError("probe", str(probe), ("logistic", "quadratic"))
+        features = getattr(net, "features", None)
+        if not isinstance(features, int):
+            raise MetapriorError("net: expected a network with an attribute `features`, the width F of its output")
+        self.net = net
+        self.outputs = outputs
+        self.pool = pool
+        self.probe = probe
+        self.scale = scale
+        self.moderate = moderate
+        self.inputs = inputs
+        self.head = uninitialised(nn.Linear, features, outputs if pool is None else pool)
+        initialise(nn.ModuleDict({"head": self.head}), seed=0)
+
+    @classmethod
+    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
+        """Build with a network of features and a head for each task.
+
+        For fingerprints the network is wide and has dropout, and the probe sees the fingerprint beside its features.
+        """
+        if net is None and not spec.is_image and math.prod(spec.x_shape) >= _WIDE:
+            net = MLP(math.prod(spec.x_shape), hidden=(1024, 512), norm="layer", seed=seed, dropout=0.2)
+            arguments = {"inputs": 2.0} | arguments
+        return cls(
+            default_net(spec, None, seed) if net is None else net,
+            **({"outputs": spec.outputs, "pool": spec.pool} | arguments),
+        )
+
+    def loss(self, episode: Episode) -> Tensor:
+        """Return the mean loss over the tasks of their heads, on support and query together."""
+        examples = episode.support.joined(episode.query)
+        features = apply(self.net, examples.x, examples.mask)
+        if self.pool is None:
+            return task_losses(self.head(features), examples).mean()
+        if episode.labels is None:
+            raise MetapriorError("episode: expected `labels`, the pool's own class ids, since `pool` was given")
+        rows = episode.labels.clamp(min=0)
+        logits = features @ self.head.weight[rows].transpose(1, 2) + self.head.bias[rows][:, None]
+        present = (episode.labels >= 0).sum(1)
+        return task_losses(restrict(logits, present), examples, episode.ways).mean()
+
+    def start(self, tasks: int, about: Tree = None) -> Probed:
+        """Return the belief that nothing has been seen."""
+        nothing = self.head.weight.new_zeros(tasks, 0, 1)
+        targets = nothing.new_zeros(tasks, 0, self.outputs)
+        return Probed(nothing, targets, nothing[..., 0], torch.zeros(tasks, dtype=torch.bool, device=nothing.device))
+
+    def observe(self, state: Probed, examples: Examples) -> Probed:
+        """Add the features and targets of labelled examples."""
+        check_tasks(state.features, examples)
+        real = examples.real
+        features = self._features(examples.x, examples.mask).masked_fill(~real[..., None], 0)
+        classes = examples.y is None or not examples.y.is_floating_point()
+        if classes:
+            targets = memberships(examples, state.targets.shape[-1], features.dtype)
+        else:
+            assert examples.y is not None
+            targets = examples.y.masked_fill(~real[..., None], 0)
+        before = functional.pad(state.targets, (0, targets.shape[-1] - state.targets.shape[-1]))
+        return Probed(
+            torch.cat([state.features.expand(-1, -1, features.shape[-1]), features], dim=1),
+            torch.cat([before, targets], dim=1),
+            torch.cat([state.real, real.to(features.dtype)], dim=1),
+            torch.full_like(state.classes, classes),
+        )
+
+    def predict(self, state: Probed, x: Tree) -> Tensor:
+        """Return logits `(T, Q, C)` or values `(T, Q, D)` of the probes."""
+        seen, queries = state[:3], self._features(x)
+        if not bool(state.classes.all()):
+            return ridge(*seen, queries)[0]
+        return logistic(*seen, queries, self.moderate) if self.probe == "logistic" else quadratic(*seen, queries)
+
+    def deviation(self, state: Probed, x: Tree) -> Tensor | None:
+        """Return the standard deviation `(T, Q, D)` of what will be measured, for regression."""
+        if bool(state.classes.any()):
+            return None
+        return ridge(*state[:3], self._features(x))[1].sqrt()
+
+    def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
+        features = functional.normalize(apply(self.net, x, mask), dim=-1) * self.scale
+        if not self.inputs:
+            return features
+        return torch.cat([features, functional.normalize(x.flatten(2), dim=-1) * self.inputs], dim=-1)

@@ -1,0 +1,88 @@
+"""Files as chemists have them."""
+
+import gzip
+
+import pytest
+
+from metaprior.errors import DataError
+from metaprior.molecules.formats import read_structures
+
+Chem = pytest.importorskip("rdkit.Chem")
+
+
+@pytest.fixture
+def file(tmp_path):
+    def make(content: str | bytes, name: str = "a.csv"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("header", ["smiles", "SMILES", "Canonical SMILES", "Structure", "Ligand_SMILES", "x"])
+def test_the_column_of_smiles_is_found(file, header):
+    found = read_structures(file(f"id,{header},active\n1,CCO,1\n2,c1ccccc1,0\n"))
+    assert found.column == header
+    assert list(found.frame[header]) == ["CCO", "c1ccccc1"]
+    assert list(found.frame.index) == [2, 3], "rows as a spreadsheet counts them"
+
+
+def test_a_column_that_is_named_wins(file):
+    path = file("smiles,other\nCCO,CCN\n")
+    assert read_structures(path, smiles="other").column == "other"
+    with pytest.raises(DataError, match=r"support: .* has no column 'smile': did you mean 'smiles'"):
+        read_structures(path, "support", smiles="smile")
+
+
+def test_no_column_and_two(file):
+    with pytest.raises(DataError, match=r"no column holds SMILES in .*; name one by `smiles`. It has: id, name"):
+        read_structures(file("id,name\n1,ethanol\n"))
+    with pytest.raises(DataError, match="columns a, b could all hold SMILES"):
+        read_structures(file("a,b\nCCO,CCN\n"))
+
+
+def test_files_that_are_not_in_utf8(file):
+    with pytest.warns(UserWarning, match=r"is not in UTF-8; it was read as Windows-1252"):
+        found = read_structures(file("smiles,Maßstab\nCCO,µM\n".encode("cp1252")))
+    assert list(found.frame.columns) == ["smiles", "Maßstab"]
+    assert found.frame["Maßstab"].item() == "µM"
+    assert read_structures(file("smiles,Maß\nCCO,1\n".encode("utf-16"))).column == "smiles"
+    assert read_structures(file("\ufeffsmiles\nCCO\n")).column == "smiles"
+
+
+def test_lines_of_smiles(file):
+    found = read_structures(file("CCO ethanol\n\nc1ccccc1\tbenzene ring\n", "a.smi"))
+    assert list(found.frame["smiles"]) == ["CCO", "c1ccccc1"]
+    assert list(found.frame["name"]) == ["ethanol", "benzene ring"]
+    assert list(found.frame.index) == [1, 3]
+
+
+def sdf() -> bytes:
+    parts = []
+    for name, text in (("one", "CCO"), ("two", "c1ccccc1")):
+        block = Chem.MolToMolBlock(Chem.MolFromSmiles(text)).split("\n", 1)[1]
+        parts.append(f"{name}\n{block}> <active>\n1\n\n$$$$\n")
+    broken = "bad\n\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0 Q\n$$$$\n"
+    return "".join([parts[0], broken, parts[1]]).encode()
+
+
+def test_sdf_records_and_a_broken_one(file):
+    for path in (file(sdf(), "a.sdf"), file(gzip.compress(sdf()), "a.sdf.gz")):
+        found = read_structures(path)
+        assert list(found.frame.index) == [1, 2, 3]
+        assert found.problems == {2: "the record is no molecule"}
+        assert found.frame.loc[3].to_dict() == {"smiles": "c1ccccc1", "name": "two", "active": "1"}
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", ""), ("a.csv", "smiles\n"), ("a.smi", "\n"), ("a.sdf", "")])
+def test_empty_files(file, name, content):
+    with pytest.raises(DataError, match=r"file: .*a"):
+        read_structures(file(content, name))
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(DataError, match="does not exist; expected a CSV or SDF"):
+        read_structures(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        read_structures(tmp_path)

@@ -1,0 +1,85 @@
+"""Labels as chemists write them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metaprior.errors import DataError
+from metaprior.molecules.labels import in_order, mixed_units, read_labels
+
+pandas = pytest.importorskip("pandas")
+
+
+def column(*values, name="y"):
+    return pandas.Series(list(values), name=name, index=range(2, len(values) + 2), dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "ids"),
+    [
+        (("0", "1", "1"), ["0", "1"], [0, 1, 1]),
+        (("1.0", "0.0", None), ["0", "1"], [1, 0, np.nan]),
+        (("Active", "inactive", " "), ["inactive", "Active"], [1, 0, np.nan]),
+        (("weak", "strong", "none"), ["none", "strong", "weak"], [2, 1, 0]),
+    ],
+)
+def test_classes(values, classes, ids):
+    found = read_labels(column(*values))
+    assert found.classes == classes
+    assert np.array_equal(found.values, ids, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        (("0.5", "1.5", None), [0.5, 1.5, np.nan]),
+        (("<5", ">10,000", "7"), [5, 10_000, 7]),
+        (("≤ 5.5", "= 3", "1e-3"), [5.5, 3, 1e-3]),
+        (("\u22121.5", "2.25", "-.5"), [-1.5, 2.25, -0.5]),
+    ],
+)
+def test_values(values, numbers):
+    found = read_labels(column(*values))
+    assert found.classes is None
+    assert np.array_equal(found.values, numbers, equal_nan=True)
+
+
+@given(st.lists(st.floats(-1e6, 1e6).filter(lambda value: value != round(value)), min_size=11, unique=True))
+def test_numbers_come_back_as_they_were_written(values):
+    assert np.allclose(read_labels(column(*map(repr, values))).values, values, rtol=1e-12)
+
+
+def test_values_beyond_a_bound_are_told():
+    found = read_labels(column("<5", "10.5", ">20"))
+    assert any("2 of 3 values lie beyond a bound" in remark for remark in found.remarks)
+
+
+def test_a_value_that_is_no_number_is_named_by_its_row():
+    found = read_labels(column("1.5", "n.d.", "2.5"), "regression")
+    assert found.problems == {3: "column 'y' is 'n.d.', expected a number"}
+
+
+@pytest.mark.parametrize(("label", "other"), [("1", "0"), ("active", "inactive"), ("No", "yes"), ("hit", "not hit")])
+def test_labels_of_one_class(label, other):
+    found = read_labels(column(label, label))
+    assert set(found.classes) == {label, other}
+    assert found.classes[int(found.values[0])] == label
+    assert f"nothing shows what sets '{other}' apart" in found.remarks[0]
+
+
+def test_no_labels_at_all():
+    with pytest.raises(DataError, match="column 'y' has no labels"):
+        read_labels(column(None, " "))
+
+
+def test_units():
+    assert "are units mixed" in mixed_units(np.array([5.0, 20, 80, 0.01, 0.02, 0.05]), "ic50")[0]
+    assert "orders of magnitude" in mixed_units(np.geomspace(1, 1e5, 30), "ic50")[0]
+    assert mixed_units(np.array([1.0, 2, 3, 4, 5, 250]), "y") == [], "a lone outlier is no unit"
+    assert mixed_units(np.linspace(4, 10, 30), "pic50") == []
+    assert mixed_units(np.array([-1.0, 0, 1e5, 3, 4, 5]), "change") == []
+
+
+def test_order_does_not_depend_on_case():
+    assert in_order(["TRUE", "FALSE"]) == ["FALSE", "TRUE"]

@@ -1,0 +1,189 @@
+"""From a chemist's own files to predictions, and every kind of input that is odd."""
+
+import csv
+import math
+
+import numpy as np
+import pandas
+import pytest
+
+from metaprior import PriorClassifier, PriorRegressor, acquire, adapt, load, read_card, save
+from metaprior.errors import DataError
+from metaprior.molecules import NCI, MultitaskProbe
+from metaprior.molecules.nci import nci_smiles
+from metaprior.nets import MLP
+
+Chem = pytest.importorskip("rdkit.Chem")
+from rdkit.Chem.Descriptors import MolLogP  # noqa: E402
+
+BESIDE = ("similarity_to_support", "similarity_to_acquired")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A prior acquired on descriptors of molecules that come with RDKit."""
+    folder = tmp_path_factory.mktemp("run")
+    source = NCI(shots=16, molecules=400)
+    prior = MultitaskProbe.for_tasks(source.spec, MLP(2048, hidden=(64,)))
+    acquire(prior, source, steps=40, tasks_per_step=8, validations=0, out=folder)
+    return folder
+
+
+def plain() -> list[str]:
+    """Structures without salts and charges, of which nothing is to be told."""
+    return [text for text in nci_smiles(5000) if not set(text) & set(".+-")]
+
+
+def table(first: int = 400, last: int = 440) -> pandas.DataFrame:
+    smiles = plain()[first:last]
+    value = [MolLogP(Chem.MolFromSmiles(text)) for text in smiles]
+    active = ["active" if one > np.median(value) else "inactive" for one in value]
+    names = [f"m{at}" for at in range(first, last)]
+    return pandas.DataFrame({"id": names, "SMILES": smiles, "active": active, "logp": [f"{one:.4f}" for one in value]})
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write support and query, changed as a test wants them."""
+
+    def make(support=lambda frame: frame, query=lambda frame: frame, columns=("active",)):
+        rows = support(table())[["id", "SMILES", *columns]]
+        asked = query(table(500, 530)[["id", "SMILES"]].assign(Größe=range(30)))
+        paths = tmp_path / "assay.csv", tmp_path / "library.csv"
+        for frame, path in zip((rows, asked), paths, strict=True):
+            frame.to_csv(path, index=False)
+        return paths
+
+    return make
+
+
+def test_classes_of_ones_own_molecules(run, files, tmp_path):
+    support, query = files()
+    result = adapt(run, support, query, tmp_path / "scored.csv")
+    assert result.columns == (
+        "id", "SMILES", "Größe", "prediction", "probability_inactive", "probability_active", "uncertainty", *BESIDE
+    )  # fmt: skip
+    assert result["id"] == [f"m{at}" for at in range(500, 530)], "order and identifiers are kept"
+    truth = table(500, 530)["active"]
+    assert (np.array(result["prediction"]) == truth.to_numpy()).mean() > 0.6
+    assert all(0 <= value <= 1 for name in BESIDE for value in result[name])
+    with open(tmp_path / "scored.csv", newline="") as file:
+        assert [row["prediction"] for row in csv.DictReader(file)] == result["prediction"]
+
+
+def test_values_with_the_deviation_of_the_prior(run, files):
+    result = adapt(run, *files(columns=("logp",)))
+    truth = table(500, 530)["logp"].astype(float).to_numpy()
+    assert result.columns[3:] == ("prediction", "uncertainty", *BESIDE)
+    assert np.corrcoef(result["prediction"], truth)[0, 1] > 0.4
+    error = np.abs(np.array(result["prediction"]) - truth)
+    within = (error < 1.96 * np.array(result["uncertainty"])).mean()
+    assert within > 0.7
+
+
+def test_several_properties_with_holes(run, files):
+    def holes(frame):
+        frame.loc[3:6, "active"] = None
+        frame.loc[8, "logp"] = None
+        return frame
+
+    result = adapt(run, *files(holes, columns=("active", "logp")))
+    assert result.columns[3:] == (
+        "active_prediction", "active_probability_inactive", "active_probability_active", "active_uncertainty",
+        "logp_prediction", "logp_uncertainty", *BESIDE,
+    )  # fmt: skip
+    alone = adapt(run, *files(holes, columns=("active",)))
+    assert result["active_prediction"] == alone["prediction"]
+
+
+def test_the_support_itself_is_most_alike(run, files):
+    support, query = files(query=lambda frame: table()[["id", "SMILES"]])
+    assert adapt(run, support, query)["similarity_to_support"] == [1.0] * 40
+
+
+def test_bad_structures_are_named_by_row_and_left_out_on_demand(run, files):
+    def bad(frame):
+        frame.loc[4, "SMILES"] = "C1CC"
+        frame.loc[7, "SMILES"] = None
+        return frame
+
+    support, query = files(bad)
+    with pytest.raises(DataError, match=r"support: row 6 of .*'C1CC' is not a SMILES \(and 1 more bad rows\)"):
+        adapt(run, support, query)
+    with pytest.warns(UserWarning, match=r"skipped 2 bad rows .* row 6: .*; row 9: the structure is empty"):
+        adapt(run, support, query, skip_bad=True)
+    support, query = files(query=bad)
+    with pytest.raises(DataError, match="query: row 6 of"):
+        adapt(run, support, query)
+    with pytest.warns(UserWarning, match="query: skipped 2 bad rows"):
+        result = adapt(run, support, query, skip_bad=True)
+    assert result["id"] == [f"m{at}" for at in range(500, 530) if at not in (504, 507)]
+
+
+def test_salts_and_duplicates_are_told(run, files):
+    def odd(frame):
+        frame.loc[1, "SMILES"] += ".[Na+].[Cl-]"
+        frame.loc[5, "SMILES"] = frame.loc[4, "SMILES"]
+        frame.loc[4:5, "active"] = ["active", "inactive"]
+        return frame
+
+    support, query = files(odd)
+    with pytest.warns(UserWarning, match="support: ") as told:
+        adapt(run, support, query)
+    texts = [str(one.message) for one in told]
+    assert any("1 salts, mixtures or charged structures" in text and "row 3: kept" in text for text in texts)
+    assert any("1 structures occur more than once, 1 of them with labels that contradict" in text for text in texts)
+    assert any("rows 6, 7" in text for text in texts)
+
+
+def test_labels_of_one_class_are_predicted_and_told(run, files):
+    support, query = files(lambda frame: frame.assign(active="active"))
+    with pytest.warns(UserWarning, match="nothing shows what sets 'inactive' apart"):
+        result = adapt(run, support, query)
+    assert set(result["prediction"]) == {"active"}
+    assert all(math.isfinite(value) for value in result["uncertainty"])
+
+
+def test_which_columns_are_labels(run, files):
+    support, query = files(query=lambda frame: frame.assign(active=None, logp=1), columns=("active", "logp"))
+    with pytest.raises(DataError, match=r"target: .* has no column that .* lacks"):
+        adapt(run, support, query)
+    assert "active" in adapt(run, support, query, target="active").columns
+    with pytest.raises(DataError, match=r"support: .* has no column 'actve': did you mean 'active'"):
+        adapt(run, support, query, target=["actve"])
+    support.write_text(support.read_text().replace("SMILES", "smi"))
+    with pytest.raises(DataError, match=r"query: .* has no column 'smi'"):
+        adapt(run, support, query, target="active", smiles="smi")
+
+
+def test_another_featuriser_is_refused_and_another_rdkit_told(run, files, tmp_path):
+    card = read_card(run)
+    facts = {key: card[key] for key in ("spec", "inputs")}
+    for name, change in (("other", {"check": "0" * 12}), ("old", {"rdkit": "2020.1"})):
+        save(load(run), tmp_path / name, **(facts | {"inputs": card["inputs"] | change}))
+    with pytest.raises(DataError, match="its featuriser 'morgan' gives other numbers"):
+        adapt(tmp_path / "other", *files())
+    with pytest.warns(UserWarning, match=r"was acquired with RDKit 2020.1"):
+        adapt(tmp_path / "old", *files())
+
+
+def test_estimators_take_smiles(run, files):
+    rows, asked = table(), table(500, 530)
+    classifier = PriorClassifier(run).fit(list(rows["SMILES"]), rows["active"])
+    result = adapt(run, *files())
+    assert list(classifier.predict(asked["SMILES"])) == result["prediction"]
+    assert np.allclose(classifier.predict_proba(list(asked["SMILES"]))[:, 0], result["probability_active"], atol=1e-5)
+    molecules = [Chem.MolFromSmiles(text) for text in rows["SMILES"]]
+    regressor = PriorRegressor(run).fit(molecules, rows["logp"].astype(float))
+    expected = adapt(run, *files(columns=("logp",)))["prediction"]
+    assert np.allclose(regressor.predict(asked[["SMILES"]]), expected, atol=1e-4)
+    with pytest.raises(DataError, match="X: molecule 1: 'C1CC' is not a SMILES"):
+        classifier.predict(["CC", "C1CC"])
+
+
+def test_a_library_is_predicted_some_molecules_at_a_time(run, files, tmp_path):
+    support, _ = files()
+    library = tmp_path / "large.csv"
+    library.write_text("smiles\n" + "\n".join(2 * plain()[:600]) + "\n")
+    support.write_text(support.read_text().replace("SMILES", "smiles"))
+    assert len(adapt(run, support, library, target="active")) == 1200

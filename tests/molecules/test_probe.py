@@ -1,0 +1,127 @@
+"""The multi-task backbone and its probes, against scikit-learn and closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from metaprior import acquire
+from metaprior.errors import MetapriorError, UnknownNameError
+from metaprior.molecules import MultitaskProbe
+from metaprior.molecules.probes import logistic, quadratic, ridge
+from metaprior.nets import MLP
+from metaprior.tasks import Examples
+from metaprior.testing import ToyTasks
+
+linear_model = pytest.importorskip("sklearn.linear_model")
+gaussian_process = pytest.importorskip("sklearn.gaussian_process")
+
+
+def task(classes: int = 2, n: int = 40, f: int = 5, seed: int = 0):
+    numbers = np.random.default_rng(seed)
+    x = numbers.normal(size=(n, f))
+    y = (x @ numbers.normal(size=(f, classes)) + numbers.normal(size=(n, classes))).argmax(1)
+    return torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(numbers.normal(size=(7, f)))
+
+
+def test_logistic_is_that_of_scikit_learn():
+    x, y, asked = task()
+    got = logistic(x[None], nn.functional.one_hot(y)[None].double(), torch.ones(1, 40).double(), asked[None], False)
+    # The intercept is a constant feature of the length of the longest row.
+    length = float(x.square().sum(1).max()) ** 0.5
+    wide = np.c_[x, np.full(40, length)]
+    oracle = linear_model.LogisticRegression(fit_intercept=False, tol=1e-10, max_iter=1000).fit(wide, y)
+    expected = oracle.decision_function(np.c_[asked, np.full(7, length)])
+    assert np.allclose((got[0, :, 1] - got[0, :, 0]).numpy(), expected, atol=1e-5)
+
+
+def test_moderation_draws_towards_a_half_and_most_where_little_is_known():
+    x, y, _ = task()
+    targets, real = nn.functional.one_hot(y)[None].double(), torch.ones(1, 40).double()
+    asked = torch.stack([x[0], 30 * x[0]])[None]
+    plain = logistic(x[None], targets, real, asked, False)[0, :, 1].abs()
+    moderate = logistic(x[None], targets, real, asked, True)[0, :, 1].abs()
+    assert (moderate < plain).all()
+    assert moderate[1] / plain[1] < moderate[0] / plain[0]
+
+
+def test_ridge_is_the_gaussian_process_that_it_says():
+    x, _, asked = task(n=30)
+    y = x[:, :1] * 2 - x[:, 1:2] + torch.from_numpy(np.random.default_rng(1).normal(size=(30, 1))) / 2 + 5
+    mean, variance = ridge(x[None], y[None], torch.ones(1, 30).double(), asked[None])
+    centred = x - x.mean(0)
+    scale = centred.square().sum() / 30
+    best = None
+    for noise in torch.logspace(-2, 1, 13, dtype=torch.float64):
+        kernel = (centred @ centred.T / scale + noise * torch.eye(30)).numpy()
+        weights = np.linalg.solve(kernel, (y - y.mean()).numpy())
+        signal = ((y - y.mean()).T.numpy() @ weights).item() / 29
+        # Without the direction of the mean, which has been taken away and has the noise for an eigenvalue.
+        evidence = -0.5 * (29 * np.log(signal) + np.linalg.slogdet(kernel)[1] - float(noise.log()))
+        across = ((asked - x.mean(0)) @ centred.T / scale).numpy()
+        own = ((asked - x.mean(0)).square().sum(1) / scale).numpy()
+        left = own - (across * np.linalg.solve(kernel, across.T).T).sum(1) + float(noise)
+        if best is None or evidence > best[0]:
+            best = evidence, across @ weights + float(y.mean()), signal * left
+    assert np.allclose(mean[0].numpy(), best[1], atol=1e-6)
+    assert np.allclose(variance[0, :, 0].numpy(), best[2], atol=1e-6)
+
+
+def test_quadratic_tells_classes_of_one_mean_by_their_spread():
+    numbers = torch.Generator().manual_seed(0)
+    narrow, wide = torch.randn(40, 2, generator=numbers) * 0.2, torch.randn(40, 2, generator=numbers) * 3
+    x = torch.cat([narrow, wide])[None]
+    targets = nn.functional.one_hot(torch.arange(2).repeat_interleave(40))[None].float()
+    asked = torch.tensor([[[4.0, -4.0], [0.5, 0.3]]])
+    far, near = (quadratic(x, targets, torch.ones(1, 80), asked)[0].diff(dim=-1)).flatten()
+    assert far > near, "the farther out, the likelier the wide class"
+
+
+@pytest.mark.parametrize("probe", ["logistic", "quadratic"])
+def test_classes_that_come_later_and_more_of_them(probe):
+    x, y, asked = task(classes=4)
+    prior = MultitaskProbe(MLP(5, hidden=(16,)), probe=probe).double().eval()
+    state = prior.observe(prior.start(1), Examples(x[None], y[None]))
+    assert prior.predict(state, asked[None]).shape == (1, 7, 4)
+    assert (prior.predict(state, x[None]).argmax(-1) == y).double().mean() > 0.5
+
+
+def test_a_head_for_each_task_lets_one_label_mean_different_things():
+    class Flipped(ToyTasks):
+        """The same two centres in every task, their names swapped in half of the tasks."""
+
+        def sample(self, tasks, generator, split="train"):
+            from metaprior.tasks import Episode
+
+            y = torch.arange(2).repeat(tasks, 10)
+            flip = torch.randint(2, (tasks, 1), generator=generator)
+            x = torch.randn(tasks, 20, 4, generator=generator) + 3 * (y != flip)[..., None]
+            labels = torch.cat([2 * flip, 2 * flip + 1], dim=1)
+            one, two = Examples(x[:, :10], y[:, :10]), Examples(x[:, 10:], y[:, 10:])
+            return Episode(one, two, torch.full((tasks,), 2), labels)
+
+    source = Flipped("classification", (4,), outputs=2, pool=4)
+    prior = MultitaskProbe.for_tasks(source.spec, MLP(4, hidden=(8,)))
+    log = acquire(prior, source, steps=60, learning_rate=0.02, validations=1, validation_tasks=20).log
+    assert log[-1].loss < 0.35, "a shared head could not tell the two meanings apart"
+
+
+def test_deviation_is_for_regression_alone():
+    x, y, asked = task()
+    prior = MultitaskProbe(MLP(5, hidden=(16,)), outputs=1).double().eval()
+    state = prior.observe(prior.start(1), Examples(x[None], x[None, :, :1]))
+    assert (prior.deviation(state, asked[None]) > 0).all()
+    assert prior.deviation(prior.observe(prior.start(1), Examples(x[None], y[None])), asked[None]) is None
+
+
+def test_wrong_arguments():
+    with pytest.raises(UnknownNameError, match="unknown probe 'linear'"):
+        MultitaskProbe(MLP(3), probe="linear")
+    with pytest.raises(MetapriorError, match="net: expected a network with an attribute `features`"):
+        MultitaskProbe(nn.Flatten())
+
+
+def test_fingerprints_get_a_wide_network():
+    source = ToyTasks("classification", (2048,), outputs=2)
+    assert MultitaskProbe.for_tasks(source.spec).net.hidden == (1024, 512)
+    assert MultitaskProbe.for_tasks(ToyTasks().spec).net.hidden == (128, 128)
