@@ -4,6 +4,7 @@ Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target f
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import torch
@@ -17,7 +18,7 @@ from metaprior.tasks.scores import task_losses
 from metaprior.tasks.stream import Stream
 from metaprior.tree import Tree
 
-__all__ = ["Prior"]
+__all__ = ["Prior", "step_by_step"]
 
 
 class Prior(nn.Module, ABC):
@@ -106,17 +107,7 @@ class Prior(nn.Module, ABC):
         Returns:
             Logits `(T, S, C)` or values `(T, S, D)`.
         """
-        state = self.start(stream.tasks) if state is None else state
-        predictions = []
-        for step in range(stream.steps):
-            predictions.append(self.predict(state, stream.examples.take(slice(step, step + 1)).x))
-            arrived = stream.arriving(step)
-            if arrived is not None:
-                state = self.observe(state, arrived)
-        # A class that first arrives later had no probability before.
-        width = max(prediction.shape[-1] for prediction in predictions)
-        padded = [functional.pad(part, (0, width - part.shape[-1]), value=-torch.inf) for part in predictions]
-        return torch.cat(padded, dim=1)
+        return step_by_step(self.predict, self.observe, stream, self.start(stream.tasks) if state is None else state)
 
     def stream_loss(self, stream: Stream) -> Tensor:
         """Return the outer objective on streams: the mean loss of the predictions of all steps, and of all tasks.
@@ -132,3 +123,35 @@ class Prior(nn.Module, ABC):
     def chunk_size(self) -> int | None:
         """How many tasks the outer loop passes to one `loss`; None for all of them at once."""
         return None
+
+
+def step_by_step(
+    predict: Callable[[Tree, Tree], Tensor], observe: Callable[[Tree, Examples], Tree], stream: Stream, state: Tree
+) -> Tensor:
+    """Predict every step of a stream before its label, then observe the labels that arrive.
+
+    Args:
+        predict: from a state and inputs `(T, 1, *x)` to predictions.
+        observe: from a state and examples to the next state.
+        stream: T streams of S steps.
+        state: the belief to begin with.
+
+    Returns:
+        `(T, S, C)` or `(T, S, D)`.
+
+    Example:
+        >>> from metaprior.metric import ProtoNet
+        >>> prior, stream = ProtoNet(nn.Flatten()), Stream(Examples(torch.rand(1, 3, 4), torch.tensor([[0, 1, 0]])))
+        >>> step_by_step(prior.predict, prior.observe, stream, prior.start(1)).shape
+        torch.Size([1, 3, 2])
+    """
+    predictions = []
+    for step in range(stream.steps):
+        predictions.append(predict(state, stream.examples.take(slice(step, step + 1)).x))
+        arrived = stream.arriving(step)
+        if arrived is not None:
+            state = observe(state, arrived)
+    # A class that first arrives later had no probability before.
+    width = max(prediction.shape[-1] for prediction in predictions)
+    padded = [functional.pad(part, (0, width - part.shape[-1]), value=-torch.inf) for part in predictions]
+    return torch.cat(padded, dim=1)

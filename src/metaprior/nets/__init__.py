@@ -37,13 +37,14 @@ __all__ = [
 ]
 
 
-def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0) -> nn.Module:
+def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: bool = True) -> nn.Module:
     """Return the network that a prior gets when none is asked for: Conv4 for images, else an MLP.
 
     Args:
         spec: the tasks that the network is for.
         outputs: the width of its head, or None for features without a head.
         seed: of the initial weights.
+        batch_norm: whether it may have batch norm; Conv4 has group norm if not.
 
     Example:
         >>> default_net(TaskSpec("regression", (1,), 1), outputs=1).hidden
@@ -51,7 +52,7 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0) -> nn.Module
     """
     if spec.is_image:
         channels, size, _ = spec.x_shape
-        return Conv4(channels, size, outputs, seed=seed)
+        return Conv4(channels, size, outputs, norm="batch" if batch_norm else "group", seed=seed)
     inputs = math.prod(spec.x_shape)
     return MLP(inputs, outputs, hidden=(40, 40) if inputs == 1 else (128, 128), seed=seed)
 
