@@ -34,7 +34,7 @@ class Retention:
         trajectory: `(T, M)`, accuracy on the very examples learned from so far.
         held_out: `(T, M)`, accuracy on other examples of the same classes.
         by_class: `(T, C)`, accuracy at the end on the other examples of each class, in the order of learning.
-        learn_seconds: the time to learn from one example.
+        learn_seconds: the time to learn a sequence, the mean over sequences.
         state_bytes: the size of what is carried along one sequence, at its end.
         parameters: how many numbers the prior carries from sequence to sequence.
         hash: of the sequences.
@@ -128,7 +128,7 @@ def retention(
         trajectory=scores[:, 0],
         held_out=scores[:, 1],
         by_class=torch.stack([by_class for _, by_class, *_ in found]),
-        learn_seconds=sum(seconds for *_, seconds, _ in found) / sum(e.support.size for e in tests.episodes),
+        learn_seconds=sum(seconds for *_, seconds, _ in found) / len(found),
         state_bytes=found[0][-1],
         parameters=sum(parameter.numel() for parameter in prior.parameters()),
         hash=tests.hash,

@@ -77,8 +77,8 @@ def test_acquired_on_streams_it_learns_within_them():
     assert prior.save_memory
     before = evaluate(prior, source, episodes=100).mean
     acquire(prior, source, steps=60, learning_rate=1e-2, tasks_per_step=4, validations=0)
-    # Measured: 0.58, 0.68; of 1,500 predictions.
-    assert evaluate(prior, source, episodes=100).mean > before + 0.05
+    # Measured: 0.58, 0.72; of 1,500 predictions.
+    assert evaluate(prior, source, episodes=100).mean > before + 0.07
     assert follow(prior, Streams(source, delay=3), streams=20).by_presentation()[5] > 0.7
 
 

@@ -74,5 +74,5 @@ class ANML(OML):
             )
         return super().for_tasks(spec, built, seed, **arguments)
 
-    def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
-        return super()._features(x, mask) * apply(self.gate, x, mask).sigmoid()
+    def _represented(self, x: Tree, mask: Tensor | None) -> Tensor:
+        return super()._represented(x, mask) * apply(self.gate, x, mask).sigmoid()

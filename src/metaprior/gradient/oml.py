@@ -58,8 +58,9 @@ class OML(Prior):
 
     Source: Javed and White 2019 (arXiv 1905.12588), eq. 2 and algorithm 1, and the paper's code for what to remember.
     Differs: the head is one linear layer, of which only that for the pool is acquired (theirs had a hidden layer of
-    1,024); rows are set to zero instead of random numbers; a novel task is learned by the plain gradient steps of the
-    acquisition, where theirs were Adam's, of a size searched for on test tasks.
+    1,024), and each feature vector has its mean taken out; rows are set to zero instead of random numbers; a novel task
+    is learned by the plain gradient steps of the acquisition, where theirs were Adam's, of a size searched for on test
+    tasks.
 
     Example:
         >>> from metaprior.nets import MLP
@@ -176,6 +177,13 @@ class OML(Prior):
         return task_losses(self.stream(stream), stream.asked).mean()
 
     def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
+        features = self._represented(x, mask)
+        if self.regression:
+            return features
+        # Rectified features share a large mean: all classes would be alike to the head, and its steps too large.
+        return features - features.mean(-1, keepdim=True)
+
+    def _represented(self, x: Tree, mask: Tensor | None) -> Tensor:
         return apply(self.net, x, mask)
 
     def _embedded(self, examples: Examples) -> Examples:
