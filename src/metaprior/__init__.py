@@ -7,24 +7,27 @@ from metaprior.acquire import Acquired, Progress, acquire
 from metaprior.adapt import Predictions, adapt
 from metaprior.checkpoint import load, load_state, read_card, save, save_state
 from metaprior.compare import Comparison, compare
-from metaprior.controls import FineTune, Frozen, Scratch
+from metaprior.controls import FineTune, Frozen, Replay, ReplayScratch, Scratch
 from metaprior.evaluate import Evaluation, evaluate
 from metaprior.fields import HyperFields
 from metaprior.follow import Followed, follow
-from metaprior.gradient import MAML, MetaSGD, Reptile
+from metaprior.gradient import ANML, MAML, OML, MetaSGD, OnlineMAML, Reptile
 from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
 from metaprior.memory import CPM, DistributedMemory
 from metaprior.metric import Hopfield, Matching, ProtoNet, Ridge
 from metaprior.molecules import FSMol as _FSMol  # noqa: F401 - registers what the domain of molecules has
 from metaprior.prior import Prior
+from metaprior.retention import Retention, retention
 
 if TYPE_CHECKING:
     from metaprior.estimators import PriorClassifier, PriorRegressor
 
 __all__ = [
     "CPM",
+    "ANML",
     "MAML",
+    "OML",
     "Acquired",
     "Amortised",
     "Comparison",
@@ -41,13 +44,17 @@ __all__ = [
     "Hypernetwork",
     "Matching",
     "MetaSGD",
+    "OnlineMAML",
     "Predictions",
     "Prior",
     "PriorClassifier",
     "PriorRegressor",
     "Progress",
     "ProtoNet",
+    "Replay",
+    "ReplayScratch",
     "Reptile",
+    "Retention",
     "Ridge",
     "Scratch",
     "acquire",
@@ -59,6 +66,7 @@ __all__ = [
     "load",
     "load_state",
     "read_card",
+    "retention",
     "save",
     "save_state",
 ]

@@ -114,8 +114,7 @@ class Prior(nn.Module, ABC):
         Returns:
             Logits `(T, S, C)` or values `(T, S, D)`.
         """
-        state = self.start(stream.tasks) if state is None else state
-        return step_by_step(stream, state, self.predict, self.observe)
+        return step_by_step(self.predict, self.observe, stream, self.start(stream.tasks) if state is None else state)
 
     def stream_loss(self, stream: Stream) -> Tensor:
         """Return the outer objective on streams: the mean loss of the predictions of all steps, and of all tasks.
@@ -134,15 +133,24 @@ class Prior(nn.Module, ABC):
 
 
 def step_by_step(
-    stream: Stream,
-    state: Tree,
-    predict: Callable[[Tree, Tree], Tensor],
-    observe: Callable[[Tree, Examples], Tree],
+    predict: Callable[[Tree, Tree], Tensor], observe: Callable[[Tree, Examples], Tree], stream: Stream, state: Tree
 ) -> Tensor:
-    """Go through a stream: at each step predict the input, then observe the examples whose labels arrive.
+    """Predict every step of a stream before its label, then observe the labels that arrive.
+
+    Args:
+        predict: from a state and inputs `(T, 1, *x)` to predictions.
+        observe: from a state and examples to the next state.
+        stream: T streams of S steps.
+        state: the belief to begin with.
 
     Returns:
-        The predictions of all steps, `(T, S, C)` or `(T, S, D)`.
+        `(T, S, C)` or `(T, S, D)`.
+
+    Example:
+        >>> from metaprior.metric import ProtoNet
+        >>> prior, stream = ProtoNet(nn.Flatten()), Stream(Examples(torch.rand(1, 3, 4), torch.tensor([[0, 1, 0]])))
+        >>> step_by_step(prior.predict, prior.observe, stream, prior.start(1)).shape
+        torch.Size([1, 3, 2])
     """
     predictions = []
     for step in range(stream.steps):

@@ -8,7 +8,15 @@ from torch.nn import functional
 
 from metaprior import MAML
 from metaprior.errors import MetapriorError
-from metaprior.nets import BatchNorm, Conv4, builtin_norms, channels_last, replace_builtin_norms, task_statistics
+from metaprior.nets import (
+    BatchNorm,
+    Conv4,
+    apply_per_task,
+    builtin_norms,
+    channels_last,
+    replace_builtin_norms,
+    task_statistics,
+)
 from metaprior.tasks import Episode, Examples
 
 
@@ -248,3 +256,12 @@ def test_accuracy_of_the_fused_block_in_single_precision(channels):
         results.append([value.detach().double() for value in (output, mean, variance, gradient)])
     for single, double, bound in zip(*results, (1e-5, 1e-5, 1e-5, 1e-4), strict=True):
         assert (single - double).abs().max() < bound * double.abs().max()
+
+
+def test_group_norm_takes_channels_last_maps_of_many_tasks():
+    net = Conv4(1, 16, 3, width=4, norm="group")
+    weights = {name: p.expand(2, *p.shape) for name, p in net.named_parameters()}
+    x = torch.rand(2, 4, 1, 16, 16)
+    together = apply_per_task(net, weights, x)[0]
+    torch.testing.assert_close(together, torch.stack([net(channels_last(images)) for images in x]))
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(together.sum(), list(net.parameters())))

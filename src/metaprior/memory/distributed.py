@@ -175,7 +175,7 @@ class DistributedMemory(Prior):
 
     def stream(self, stream: Stream, state: Remembered | None = None) -> Tensor:
         """Predict every step of a stream; see `Prior.stream`. Takes one pass, unless labels are late and waited for."""
-        if self.late == "wait" and not _at_once(stream):
+        if self.late == "wait" and not stream.at_once:
             return super().stream(stream, state)
         return self.follow(stream, state)[0]
 
@@ -190,7 +190,7 @@ class DistributedMemory(Prior):
         state = self.start(stream.tasks) if state is None else state
         told = encode(stream.examples, self.outputs, state.label)
         feedback, label = previous(told, state.label, stream.examples.real)
-        if not _at_once(stream):
+        if not stream.at_once:
             feedback, label = arriving(stream, self.outputs, state.label)
         logits, cells = self._run(stream.examples.x, state.cells, feedback, stream.examples.mask)
         return logits, Remembered(cells, label)
@@ -271,10 +271,6 @@ class DistributedMemory(Prior):
         if output.shape[-1] != self.outputs:
             raise ShapeError(f"outputs: expected {output.shape[-1]}, as the network has, got {self.outputs}")
         return dict(list(shapes.items())[-1:]) if self.where == "last" else shapes
-
-
-def _at_once(stream: Stream) -> bool:
-    return not isinstance(stream.delay, Tensor) and stream.delay == 1
 
 
 # An LSTM on top of a network, as in Ren et al. 2021 (arXiv 2007.04546); memory-augmented networks, Santoro et al. 2016

@@ -58,7 +58,7 @@ class FeaturePrior(Prior):
         state = self.start(stream.tasks) if state is None else state
         features = apply(self.net, stream.examples.x, stream.examples.mask)
         seen = replace(stream, examples=replace(stream.examples, x=features))
-        return step_by_step(seen, state, self.recall, self.remember)
+        return step_by_step(self.recall, self.remember, seen, state)
 
 
 def unseen_for(spec: TaskSpec) -> Unseen:

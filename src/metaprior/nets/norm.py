@@ -202,8 +202,14 @@ def norm_layer(norm: Norm, features: int) -> nn.Module:
     if norm == "layer":
         return nn.GroupNorm(1, features)
     if norm == "group":
-        return nn.GroupNorm(max(1, features // 8), features)
+        return _GroupNorm(max(1, features // 8), features)
     return nn.Identity()
+
+
+class _GroupNorm(nn.GroupNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        # Under vmap, torch cannot tell the layout of channels-last maps, and gives up.
+        return super().forward(x.contiguous() if torch._C._are_functorch_transforms_active() else x)
 
 
 def builtin_norms(net: nn.Module) -> list[str]:

@@ -1,6 +1,7 @@
 """What a task is, and where tasks come from."""
 
 from metaprior.tasks.cifarfs import CIFARFS
+from metaprior.tasks.class_incremental import ClassIncremental
 from metaprior.tasks.corrupted import Corrupted
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.glyphs import Glyphs
@@ -19,6 +20,7 @@ from metaprior.tasks.table import Table
 
 __all__ = [
     "CIFARFS",
+    "ClassIncremental",
     "ClassPool",
     "ClassSource",
     "Corrupted",

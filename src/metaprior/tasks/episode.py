@@ -141,6 +141,8 @@ class Episode(_Value):
         ways: `(T,)`, the number of classes of each task; None for regression.
         labels: `(T, C)`, the data set's own id of each class of a task (-1 for padding); None where there is none.
         about: what is known of each task before any example: a tree with leading axis T, or None.
+        remember: examples of any classes of the data set, with its own ids for classes, of which nothing should be
+            forgotten while a task is learned; None where there are none.
 
     Raises:
         ShapeError: if the parts disagree about T.
@@ -157,10 +159,12 @@ class Episode(_Value):
     ways: Tensor | None = None
     labels: Tensor | None = None
     about: Tree = None
+    remember: Examples | None = None
 
     def __post_init__(self) -> None:
-        if self.support.tasks != self.query.tasks:
-            raise ShapeError(f"query: expected T = {self.support.tasks} tasks as in support, got {self.query.tasks}")
+        for name, part in (("query", self.query), ("remember", self.remember)):
+            if part is not None and part.tasks != self.support.tasks:
+                raise ShapeError(f"{name}: expected T = {self.support.tasks} tasks as in support, got {part.tasks}")
 
     @property
     def tasks(self) -> int:

@@ -32,7 +32,9 @@ class Omniglot(ClassSource):
         queries: query drawings of a class.
         split: "characters" draws 1,100 training, 100 validation and 423 test characters from all alphabets, as MAML
             and Prototypical Networks do; "alphabets" trains on the official background set, five of whose alphabets
-            are for validation, and tests on the alphabets of the evaluation set.
+            are for validation, and tests on the alphabets of the evaluation set; "halves" trains on 963 characters of
+            the background set and tests on 600 of the evaluation set, 59 others of which are for validation, as
+            continual learning does.
         rotations: also make a class of each turn of a character by 90 degrees, in every split.
         within: choose the classes of a task from one alphabet.
         size: height and width in pixels.
@@ -51,7 +53,7 @@ class Omniglot(ClassSource):
         ways: int | tuple[int, int] = 5,
         shots: int | tuple[int, int] = 1,
         queries: int = 15,
-        split: Literal["characters", "alphabets"] = "characters",
+        split: Literal["characters", "alphabets", "halves"] = "characters",
         rotations: bool = True,
         within: bool = False,
         size: int = 28,
@@ -84,11 +86,15 @@ class Omniglot(ClassSource):
 
 
 def _characters(split: str, alphabets: Tensor) -> dict[str, Tensor]:
-    if split not in ("characters", "alphabets"):
-        raise DataError(f"split: expected 'characters' or 'alphabets', got '{split}'")
+    if split not in ("characters", "alphabets", "halves"):
+        raise DataError(f"split: expected 'characters', 'alphabets' or 'halves', got '{split}'")
     if split == "characters":
         shuffled = torch.randperm(len(alphabets), generator=torch.Generator().manual_seed(0))
         return {"train": shuffled[:1100], "valid": shuffled[1100:1200], "test": shuffled[1200:]}
+    if split == "halves":
+        first = _HALVES["background"]
+        shuffled = first + torch.randperm(len(alphabets) - first, generator=torch.Generator().manual_seed(0))
+        return {"train": torch.arange(963), "valid": shuffled[600:], "test": shuffled[:600]}
     position = torch.arange(len(alphabets))
     background = position < _HALVES["background"]
     # Five whole alphabets, spread over the thirty of the background set.

@@ -79,6 +79,11 @@ class Stream(_Value):
         return self.examples.size
 
     @property
+    def at_once(self) -> bool:
+        """Whether each label arrives right after its prediction."""
+        return not isinstance(self.delay, Tensor) and self.delay == 1
+
+    @property
     def asked(self) -> Examples:
         """The examples with what predictions should say: their labels, or, at the first sight of a class, `unknown`.
 
