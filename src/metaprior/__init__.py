@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from metaprior.estimators import PriorClassifier, PriorRegressor
 
 __all__ = [
-    "CPM",
     "ANML",
+    "CPM",
     "MAML",
     "OML",
     "Acquired",
