@@ -1,5 +1,6 @@
 """Priors and states on disk: safetensors with a JSON card in the header, written whole or not at all, no pickle."""
 
+import copy
 import json
 import platform
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from metaprior.prior import Prior
 from metaprior.registry import build, describe
 from metaprior.tree import Tree, map_tensors, pack, tensors, unpack
 
-__all__ = ["FORMAT", "Card", "load", "load_state", "read_card", "save", "save_state", "versions", "zoo"]
+__all__ = ["FORMAT", "Card", "load", "load_state", "read_card", "resolve", "save", "save_state", "versions", "zoo"]
 
 FORMAT = 1
 """The version of the file format that this version of the library writes, and the newest that it reads."""
@@ -101,6 +102,25 @@ def load(path: str | Path, net: nn.Module | None = None, device: str | torch.dev
     except (MetapriorError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: does not fit this version of the library: {error}") from error
     return prior.to(device).eval()
+
+
+def resolve(prior: Prior | str | Path) -> tuple[Prior, Card]:
+    """Return a prior of one's own in evaluation mode, and its card: a copy of one that is given, or one from a file.
+
+    Raises:
+        MetapriorError: if it is neither a prior nor a path.
+        CheckpointError: as `load` does.
+
+    Example:
+        >>> resolve("zoo:omniglot-protonet")[1]["prior"]
+        'protonet'
+    """
+    if isinstance(prior, Prior):
+        # A copy, so that acquiring the prior further does not change what was adapted.
+        return copy.deepcopy(prior).eval(), {}
+    if isinstance(prior, (str, Path)):
+        return load(prior), read_card(prior)
+    raise MetapriorError(f"prior: expected a prior, a path or 'zoo:NAME', got a {type(prior).__name__}")
 
 
 def read_card(path: str | Path) -> Card:

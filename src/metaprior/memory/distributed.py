@@ -157,6 +157,41 @@ class DistributedMemory(Prior):
         logits, _ = self._run(x.flatten(0, 1)[:, None], each.cells, each.label[:, None], None)
         return logits.view(tasks, queries, -1)
 
+    def enter(self, state: Remembered, x: Tensor) -> tuple[Tensor, Remembered]:
+        """Predict the next input of each stream, and let it into the memory: one step. `tell` brings its label.
+
+        Args:
+            state: of T streams.
+            x: `(T, *x)`.
+
+        Returns:
+            Logits `(T, C)` or values `(T, D)`, and the belief to which no label has come since.
+
+        Example:
+            >>> from metaprior.nets import MLP
+            >>> prior = DistributedMemory(MLP(inputs=4, outputs=3), x_shape=(4,), outputs=3)
+            >>> logits, state = prior.enter(prior.start(1), torch.rand(1, 4))
+            >>> prior.tell(state, torch.tensor([2])).label
+            tensor([[0., 0., 1., 0.]])
+        """
+        logits, cells = self._run(x[:, None], state.cells, state.label[:, None], None)
+        return logits[:, 0], Remembered(cells, nothing(len(x), self.outputs, state.label))
+
+    def tell(self, state: Remembered, y: Tensor) -> Remembered:
+        """Return the belief to which a label of each stream has come, of whichever of its inputs so far.
+
+        Args:
+            state: of T streams.
+            y: `(T,)` class ids or `(T, D)` targets.
+
+        Raises:
+            ShapeError: if a label does not fit the outputs.
+        """
+        told = encode(Examples(y.new_zeros(len(y), 1), y[:, None]), self.outputs, state.label)[:, 0]
+        # Labels that come between two steps are told together; see `feedback.arriving`.
+        first = state.label[:, -1:] > 0
+        return state._replace(label=torch.where(first, told, state.label + told))
+
     def stream(self, stream: Stream, state: Remembered | None = None) -> Tensor:
         """Predict every step of a stream; see `Prior.stream`. Takes one pass, unless labels are late and waited for."""
         if self.late == "wait" and not _at_once(stream):
