@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from metaprior.allocator import keep_some_memory
 from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_pattern, check_positive
 from metaprior.memory.cells import Carried, Cell
 from metaprior.memory.feedback import arriving, encode, nothing, previous, width
-from metaprior.nets import Conv4, default_net
+from metaprior.nets import Conv4, channels_last, default_net
 from metaprior.nets.norm import builtin_norms, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
@@ -30,6 +31,8 @@ Feedback = Literal["all", "last", "none"]
 Late = Literal["hold", "wait"]
 STAGES = r"^(blocks|rectifiers)\.\d+$"
 """The pattern of the blocks of the library's own networks."""
+_GROUP = 16
+"""Steps at a time where nothing is kept for a gradient: enough to be fast, few enough to be small."""
 
 
 class Remembered(NamedTuple):
@@ -59,8 +62,9 @@ class DistributedMemory(Prior):
         feedback: which cells are told labels: "all", the "last" one, or "none".
         late: whether an example whose label is late enters the memory at once and its label when it comes ("hold"), or
             both when the label comes ("wait").
-        steps_at_once: how many steps a block computes before the next block does; None for all of the stream. Results
-            do not depend on it.
+        steps_at_once: how many steps a block computes before the next block does; None for all of the stream where
+            gradients are wanted, and else for few enough that memory does not grow with the stream. Results do not
+            depend on it.
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
 
@@ -218,7 +222,7 @@ class DistributedMemory(Prior):
         self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
     ) -> tuple[Tensor, dict[str, Carried]]:
         """Run the network over steps `(T, S, *x)`, a group of them at a time; return logits, and what is carried on."""
-        size = self.steps_at_once or x.shape[1]
+        size = self.steps_at_once or (x.shape[1] if torch.is_grad_enabled() else _GROUP)
         logits = []
         for first in range(0, x.shape[1], size):
             group = slice(first, first + size)
@@ -234,15 +238,21 @@ class DistributedMemory(Prior):
         self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
     ) -> tuple[Tensor, dict[str, Carried]]:
         after: dict[str, Carried] = {}
-        steps = x.shape[:2]
+        # Steps come first, as cells want them; maps are fastest with the channels last.
+        first = x.transpose(0, 1)
+        sizes = first.shape[:2]
 
         def through(name: str, cell: nn.Module, output: Tensor) -> Tensor:
-            outputs, after[name] = cell(output.unflatten(0, steps), carried[name], feedback, real)
-            return outputs.flatten(0, 1)
+            outputs, after[name] = cell(output.unflatten(0, sizes).transpose(0, 1), carried[name], feedback, real)
+            return outputs.transpose(0, 1).flatten(0, 1)
 
+        flat = first.flatten(0, 1)
+        if flat.ndim == 4:
+            keep_some_memory()
+            flat = channels_last(flat)
         with self._cells_in_place(through):
-            logits = self.net(x.flatten(0, 1)).unflatten(0, steps)
-        return logits, after
+            logits = self.net(flat).unflatten(0, sizes)
+        return logits.transpose(0, 1), after
 
     @contextmanager
     def _cells_in_place(self, through: Any) -> Iterator[None]:
