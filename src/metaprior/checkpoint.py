@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from metaprior.errors import CheckpointError, MetapriorError, UnknownNameError
+from metaprior.errors import CheckpointError, MetapriorError, ShapeError, UnknownNameError
 from metaprior.files import write_tensors
 from metaprior.prior import Prior
 from metaprior.registry import build, describe
@@ -152,7 +152,7 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
     """Read a belief of `prior` that `save_state` wrote.
 
     Raises:
-        CheckpointError: as `load` does.
+        CheckpointError: as `load` does, and if it is a belief of another prior, or of one with another network.
     """
     named, card = _read(Path(path))
     if "state" not in card:
@@ -164,6 +164,10 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
         raise CheckpointError(f"{path}: holds no belief of a {type(prior).__name__}: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: is damaged ({error!r})") from error
+    try:
+        prior.check_state(state)
+    except ShapeError as error:
+        raise CheckpointError(f"{path}: holds a belief of another network: {error}") from error
     device = next((leaf.device for leaf in tensors(start)), torch.device("cpu"))
     return map_tensors(lambda leaf: leaf.to(device), state)
 

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from metaprior.errors import MetapriorError
 from metaprior.nets.apply import padding
-from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
 from metaprior.tasks.stream import Stream
-from metaprior.tree import Tree
+from metaprior.tree import Tree, tensors
 
 __all__ = ["Prior"]
 
@@ -105,8 +105,13 @@ class Prior(nn.Module, ABC):
 
         Returns:
             Logits `(T, S, C)` or values `(T, S, D)`.
+
+        Raises:
+            ShapeError: if `state` is of another number of streams.
         """
         state = self.start(stream.tasks) if state is None else state
+        if tensors(state):
+            check_tasks(tensors(state)[0], stream.examples)
         predictions = []
         for step in range(stream.steps):
             predictions.append(self.predict(state, stream.examples.take(slice(step, step + 1)).x))
@@ -117,6 +122,9 @@ class Prior(nn.Module, ABC):
         width = max(prediction.shape[-1] for prediction in predictions)
         padded = [functional.pad(part, (0, width - part.shape[-1]), value=-torch.inf) for part in predictions]
         return torch.cat(padded, dim=1)
+
+    def check_state(self, state: Tree) -> None:
+        """Raise ShapeError if a state is of another network, as far as its shapes tell; by default nothing is."""
 
     def stream_loss(self, stream: Stream) -> Tensor:
         """Return the outer objective on streams: the mean loss of the predictions of all steps, and of all tasks.

@@ -21,13 +21,19 @@ def draw(source, split="train", tasks=5):
 
 
 def test_rows_are_dealt_by_time_and_standardised_by_training():
-    source = Electricity()
+    source = Electricity(limit=1e6)
     assert {split: len(source.rows(split)[0]) for split in SIZES} == SIZES
     x, y = source.rows("train")
     torch.testing.assert_close(x.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
     torch.testing.assert_close(x.std(0), torch.ones(6), atol=1e-4, rtol=0)
     rises = sum(int(source.rows(split)[1].sum()) for split in SIZES)
     assert (rises, y.dtype) == (19237, torch.int64)
+
+
+def test_outliers_are_put_at_the_limit():
+    free, limited = Electricity(limit=1e6), Electricity(limit=3.0)
+    for split in SIZES:
+        assert torch.equal(limited.rows(split)[0], free.rows(split)[0].clamp(-3, 3))
 
 
 def test_the_day_goes_on_from_split_to_split():
@@ -93,6 +99,7 @@ def test_labels_can_be_late_and_the_card_rebuilds_it():
             {"fractions": (0.5, 0.5, 0.0)},
             r"fractions: expected three positive ones that add up to 1, got \(0.5, 0.5, 0.0\)",
         ),
+        ({"limit": 0.0}, "limit: expected a positive number, got 0.0"),
         ({"flip": 2.0}, "flip: expected a probability, got 2.0"),
         ({"jitter": -1.0}, "jitter: expected a standard deviation of 0 or more, got -1.0"),
     ],

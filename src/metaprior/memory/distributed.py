@@ -144,9 +144,10 @@ class DistributedMemory(Prior):
             examples: `x` is `(T, N, *x)`; `y` is `(T, N)` class ids, `(T, N, D)` targets, or None if no label is known.
 
         Raises:
-            ShapeError: if `examples` and `state` disagree about T, or a label does not fit the outputs.
+            ShapeError: if `examples` and `state` disagree about T, `state` is of another network, an input is not of
+                `x_shape`, or a label does not fit the outputs. So do the other methods.
         """
-        check_tasks(state.label, examples)
+        self._check(state, examples.x)
         if not examples.size:
             return state
         told = encode(examples, self.outputs, state.label)
@@ -156,6 +157,7 @@ class DistributedMemory(Prior):
 
     def predict(self, state: Remembered, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)`: of each query, as if it were the next of the stream."""
+        self._check(state, x)
         tasks, queries = x.shape[:2]
         each = map_tensors(lambda leaf: leaf.repeat_interleave(queries, dim=0), state)
         logits, _ = self._run(x.flatten(0, 1)[:, None], each.cells, each.label[:, None], None)
@@ -178,6 +180,7 @@ class DistributedMemory(Prior):
             >>> prior.tell(state, torch.tensor([2])).label
             tensor([[0., 0., 1., 0.]])
         """
+        self._check(state, x[:, None])
         logits, cells = self._run(x[:, None], state.cells, state.label[:, None], None)
         return logits[:, 0], Remembered(cells, nothing(len(x), self.outputs, state.label))
 
@@ -191,7 +194,9 @@ class DistributedMemory(Prior):
         Raises:
             ShapeError: if a label does not fit the outputs.
         """
-        told = encode(Examples(y.new_zeros(len(y), 1), y[:, None]), self.outputs, state.label)[:, 0]
+        label = Examples(y.new_zeros(len(y), 1), y[:, None])
+        check_tasks(state.label, label)
+        told = encode(label, self.outputs, state.label)[:, 0]
         # Labels that come between two steps are told together; see `feedback.arriving`.
         first = state.label[:, -1:] > 0
         return state._replace(label=torch.where(first, told, state.label + told))
@@ -211,12 +216,28 @@ class DistributedMemory(Prior):
             Logits `(T, S, C)` or values `(T, S, D)`, and the belief after the stream.
         """
         state = self.start(stream.tasks) if state is None else state
+        self._check(state, stream.examples.x)
         told = encode(stream.examples, self.outputs, state.label)
         feedback, label = previous(told, state.label, stream.examples.real)
         if not _at_once(stream):
             feedback, label = arriving(stream, self.outputs, state.label)
         logits, cells = self._run(stream.examples.x, state.cells, feedback, stream.examples.mask)
         return logits, Remembered(cells, label)
+
+    def check_state(self, state: Remembered) -> None:
+        """Raise ShapeError if what is remembered is not of the blocks of this network, or not for its outputs."""
+        expected = {name: tuple(cell.shape) for name, cell in zip(self._places, self._cells, strict=True)}
+        got = {name: tuple(carried.memory.shape[1:]) for name, carried in state.cells.items()}
+        if got != expected:
+            raise ShapeError(f"state: expected memories of {expected}, got {got}")
+        if state.label.shape[1:] != (width(self.outputs),):
+            raise ShapeError(f"state: expected labels for {self.outputs} outputs, got {state.label.shape[-1] - 1}")
+
+    def _check(self, state: Remembered, x: Tensor) -> None:
+        self.check_state(state)
+        if tuple(x.shape[2:]) != self.x_shape:
+            raise ShapeError(f"x: expected inputs of the shape {self.x_shape}, got {tuple(x.shape[2:])}")
+        check_tasks(state.label, Examples(x))
 
     def _run(
         self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None

@@ -39,6 +39,7 @@ class Electricity(StreamSource):
     Args:
         length: S, rows of a window; None for all rows of a split as one long stream.
         fractions: of the rows that are for training, validation and the test.
+        limit: features further from the mean than so many standard deviations are put there; prices are heavy-tailed.
         flip: the probability that the two labels of a training stream are exchanged, so that which is which must be
             learned within the stream.
         jitter: how much the features of a training stream are scaled and shifted, each feature by numbers of its own:
@@ -62,11 +63,12 @@ class Electricity(StreamSource):
         self,
         length: int | None = 336,
         fractions: Sequence[float] = (0.6, 0.2, 0.2),
+        limit: float = 5.0,
         flip: float = 0.0,
         jitter: float = 0.0,
         permute: bool = False,
     ):
-        check_positive(DataError, length=length)
+        check_positive(DataError, length=length, limit=limit)
         if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
             raise DataError(f"fractions: expected three positive ones that add up to 1, got {tuple(fractions)}")
         if not 0 <= flip <= 1:
@@ -75,6 +77,7 @@ class Electricity(StreamSource):
             raise DataError(f"jitter: expected a standard deviation of 0 or more, got {jitter}")
         self.length = length
         self.fractions = tuple(fractions)
+        self.limit = limit
         self.flip = flip
         self.jitter = jitter
         self.permute = permute
@@ -117,7 +120,7 @@ class Electricity(StreamSource):
         x, y = _read(data.need("streams", "electricity.csv", "electricity.csv.gz"))
         train, valid, _ = (round(fraction * len(x)) for fraction in self.fractions)
         mean, scale = x[:train].mean(0), x[:train].std(0)
-        standard = ((x - mean) / scale).float()
+        standard = ((x - mean) / scale).clamp(-self.limit, self.limit).float()
         sizes = [train, valid, len(x) - train - valid]
         return dict(zip(_SPLITS, zip(standard.split(sizes), y.split(sizes), strict=True), strict=True))
 
