@@ -45,7 +45,8 @@ class PriorStreamClassifier(Classifier):
     predicted before. The same input predicted twice in a row enters once. Otherwise predicting changes no belief, and
     an input enters together with its label.
 
-    It passes the checks of `river.checks` that apply: those on data of as many features and classes as the prior takes.
+    It passes the checks of `river.checks` that apply: those on data of as many features and classes as the prior takes,
+    and, of priors to which the order of the inputs matters, with `features` given.
 
     Args:
         prior: a prior, a folder that `acquire` wrote, a checkpoint file, or `zoo:NAME`.
@@ -68,7 +69,7 @@ class PriorStreamClassifier(Classifier):
         >>> points = [({"a": a, "b": b}, "high" if a + b > 9 else "low") for a in range(10) for b in range(10)]
         >>> model = preprocessing.StandardScaler() | PriorStreamClassifier(ProtoNet(nn.Flatten()))
         >>> evaluate.progressive_val_score(points, model, metrics.Accuracy(), delay=3)
-        Accuracy: 88.89%
+        Accuracy: 80.41%
     """
 
     def __init__(
