@@ -258,6 +258,9 @@ def test_a_tensor_may_stand_twice_in_a_state(tmp_path):
         def start(self, tasks, about=None):
             return Twice(zero, zero)
 
+        def check_state(self, state):
+            assert len(state) == 2
+
     save_state(Twice(zero, zero), tmp_path / "state")
     again = load_state(Memory(), tmp_path / "state")
     assert torch.equal(again.left, again.right)

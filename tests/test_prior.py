@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from metaprior import MAML, FineTune, Prior, ProtoNet, acquire
-from metaprior.errors import MetapriorError
+from metaprior.errors import MetapriorError, ShapeError
 from metaprior.nets import MLP
 from metaprior.tasks import Episode, Examples, Stream, Streams, Strokes, TaskSpec, task_losses
 from metaprior.tree import Tree
@@ -109,3 +109,10 @@ def test_an_objective_of_its_own_is_not_passed_over_on_streams():
     prior = FineTune(MLP(100), outputs=2)
     with pytest.raises(MetapriorError, match="prior: FineTune is acquired on episodes, and follows streams later"):
         acquire(prior, streams, steps=1)
+
+
+def test_a_stream_goes_on_only_from_a_belief_of_as_many_streams():
+    prior = Mean()
+    with pytest.raises(ShapeError, match="examples: expected T = 2 tasks as in state, got 1"):
+        prior.stream(Stream(series(1, 2)), prior.start(2))
+    assert prior.asked == []

@@ -1,5 +1,6 @@
 """Acquire a prior from many related tasks, once; adapt it to a novel task, from a handful of examples, in seconds."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from metaprior import data
@@ -22,6 +23,7 @@ from metaprior.retention import Retention, retention
 
 if TYPE_CHECKING:
     from metaprior.estimators import PriorClassifier, PriorRegressor
+    from metaprior.stream_classifier import PriorStreamClassifier
 
 __all__ = [
     "ANML",
@@ -49,6 +51,7 @@ __all__ = [
     "Prior",
     "PriorClassifier",
     "PriorRegressor",
+    "PriorStreamClassifier",
     "Progress",
     "ProtoNet",
     "Replay",
@@ -72,10 +75,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the estimators when they are asked for, since they need scikit-learn."""
-    if name in ("PriorClassifier", "PriorRegressor"):
-        from metaprior import estimators
+_LAZY = {
+    "PriorClassifier": "metaprior.estimators",
+    "PriorRegressor": "metaprior.estimators",
+    "PriorStreamClassifier": "metaprior.stream_classifier",
+}
+"""What needs an optional package, and where it is."""
 
-        return getattr(estimators, name)
+
+def __getattr__(name: str) -> Any:
+    """Import what needs an optional package when it is asked for."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'metaprior' has no attribute '{name}'")

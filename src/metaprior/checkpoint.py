@@ -1,5 +1,6 @@
 """Priors and states on disk: safetensors with a JSON card in the header, written whole or not at all, no pickle."""
 
+import copy
 import json
 import platform
 from collections.abc import Mapping
@@ -11,13 +12,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from metaprior.errors import CheckpointError, MetapriorError, UnknownNameError
+from metaprior.errors import CheckpointError, MetapriorError, ShapeError, UnknownNameError
 from metaprior.files import write_tensors
 from metaprior.prior import Prior
 from metaprior.registry import build, describe
 from metaprior.tree import Tree, map_tensors, pack, tensors, unpack
 
-__all__ = ["FORMAT", "Card", "load", "load_state", "read_card", "save", "save_state", "versions", "zoo"]
+__all__ = ["FORMAT", "Card", "load", "load_state", "read_card", "resolve", "save", "save_state", "versions", "zoo"]
 
 FORMAT = 1
 """The version of the file format that this version of the library writes, and the newest that it reads."""
@@ -103,6 +104,25 @@ def load(path: str | Path, net: nn.Module | None = None, device: str | torch.dev
     return prior.to(device).eval()
 
 
+def resolve(prior: Prior | str | Path) -> tuple[Prior, Card]:
+    """Return a prior of one's own in evaluation mode, and its card: a copy of one that is given, or one from a file.
+
+    Raises:
+        MetapriorError: if it is neither a prior nor a path.
+        CheckpointError: as `load` does.
+
+    Example:
+        >>> resolve("zoo:omniglot-protonet")[1]["prior"]
+        'protonet'
+    """
+    if isinstance(prior, Prior):
+        # A copy, so that acquiring the prior further does not change what was adapted.
+        return copy.deepcopy(prior).eval(), {}
+    if isinstance(prior, (str, Path)):
+        return load(prior), read_card(prior)
+    raise MetapriorError(f"prior: expected a prior, a path or 'zoo:NAME', got a {type(prior).__name__}")
+
+
 def read_card(path: str | Path) -> Card:
     """Return what a checkpoint says of itself, without its weights.
 
@@ -132,7 +152,7 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
     """Read a belief of `prior` that `save_state` wrote.
 
     Raises:
-        CheckpointError: as `load` does.
+        CheckpointError: as `load` does, and if it is a belief of another prior, or of one with another network.
     """
     named, card = _read(Path(path))
     if "state" not in card:
@@ -144,6 +164,10 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
         raise CheckpointError(f"{path}: holds no belief of a {type(prior).__name__}: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: is damaged ({error!r})") from error
+    try:
+        prior.check_state(state)
+    except ShapeError as error:
+        raise CheckpointError(f"{path}: holds a belief of another network: {error}") from error
     device = next((leaf.device for leaf in tensors(start)), torch.device("cpu"))
     return map_tensors(lambda leaf: leaf.to(device), state)
 

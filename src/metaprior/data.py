@@ -194,6 +194,18 @@ DATASETS: Mapping[str, DataSet] = {
         "5,000 structures that come with RDKit, and their descriptors as tasks; nothing to download",
         "public domain, of the National Cancer Institute",
     ),
+    "streams": DataSet(
+        "45,312 half hours of the electricity market of New South Wales, 1996 to 1998 (Elec2; Harries 1999)",
+        "public; the copy is from CapyMOA, BSD 3-clause",
+        {
+            "electricity.csv": DataFile(
+                "https://github.com/adaptive-machine-learning/CapyMOA/raw/"
+                "013fd496db305508debc7851c196fcd051cc8a11/data/electricity.csv",
+                "b96c120acb05078af777ec49113a682200a38f4ea93944af27b813c282184b79",
+                whole=("electricity.csv.gz",),
+            ),
+        },
+    ),
 }
 """Every data set that is downloaded or computed, by name."""
 

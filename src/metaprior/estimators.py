@@ -3,7 +3,6 @@
 Axis letters: N examples, F features of a row, C classes, D target features.
 """
 
-import copy
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metaprior.checkpoint import load, read_card
-from metaprior.errors import DataError, MetapriorError, missing
+from metaprior.checkpoint import read_card, resolve
+from metaprior.errors import DataError, missing
 from metaprior.evaluate import input_shape
 from metaprior.metric import Ridge
 from metaprior.predict import believe, predict_rows
@@ -64,15 +63,9 @@ class _PriorEstimator(BaseEstimator):
         self.scaler_ = FunctionTransformer() if self.prior is not None else StandardScaler()
         self.scaler_.fit(rows)
         if self.prior is None:
-            self.prior_ = Ridge(nn.Flatten(), outputs=outputs, scale=scale).double()
-        elif isinstance(self.prior, Prior):
-            # A copy, so that acquiring the prior further does not change what was fitted.
-            self.prior_ = copy.deepcopy(self.prior)
-        elif isinstance(self.prior, (str, Path)):
-            self.prior_ = load(self.prior)
+            self.prior_ = Ridge(nn.Flatten(), outputs=outputs, scale=scale).double().eval()
         else:
-            raise MetapriorError(f"prior: expected a prior, a path or 'zoo:NAME', got a {type(self.prior).__name__}")
-        self.prior_.eval()
+            self.prior_, _ = resolve(self.prior)
         self.x_shape_ = tuple(card.get("spec", {}).get("x_shape") or input_shape(self.prior_) or rows.shape[1:])
         if int(np.prod(self.x_shape_)) != rows.shape[1]:
             raise DataError(

@@ -163,6 +163,8 @@ def input_shape(prior: Prior) -> tuple[int, ...] | None:
         >>> input_shape(ProtoNet(Conv4(channels=1, size=28)))
         (1, 28, 28)
     """
+    if isinstance(shape := getattr(prior, "x_shape", None), tuple):
+        return shape
     net = getattr(prior, "net", None)
     channels, size = getattr(net, "channels", None), getattr(net, "size", None)
     return (channels, size, size) if isinstance(channels, int) and isinstance(size, int) else None

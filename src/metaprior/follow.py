@@ -68,14 +68,14 @@ class Followed:
         each = running_accuracy(self.scores, window, self.real)
         return each.masked_fill(~self.real, 0).nan_to_num().sum(0) / self.real.sum(0)
 
-    def by_presentation(self) -> dict[int, float]:
-        """Return the accuracy at the first, second, ... presentation of a class; empty for regression.
+    def by_presentation(self, most: int = 50) -> dict[int, float]:
+        """Return the accuracy at the first, second, ... presentation of a class, `most` at most; empty for regression.
 
         Where a class can be said to be unknown, that is left aside: at presentation N + 1, this is N-shot accuracy.
         """
         if self.y is None:
             return {}
-        most = int(presentations(self.y, self.real).max())
+        most = min(most, int(presentations(self.y, self.real).max()))
         named = self.scores if self.named is None else self.named
         accuracy = accuracy_by_presentation(named, self.y, most, self.real)
         return {number + 1: value for number, value in enumerate(accuracy.tolist())}

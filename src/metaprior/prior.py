@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from metaprior.errors import MetapriorError
 from metaprior.nets.apply import padding
-from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
 from metaprior.tasks.stream import Stream
-from metaprior.tree import Tree
+from metaprior.tree import Tree, tensors
 
 __all__ = ["Prior", "step_by_step"]
 
@@ -113,8 +113,14 @@ class Prior(nn.Module, ABC):
 
         Returns:
             Logits `(T, S, C)` or values `(T, S, D)`.
+
+        Raises:
+            ShapeError: if `state` is of another number of streams.
         """
         return step_by_step(self.predict, self.observe, stream, self.start(stream.tasks) if state is None else state)
+
+    def check_state(self, state: Tree) -> None:
+        """Raise ShapeError if a state is of another network, as far as its shapes tell; by default nothing is."""
 
     def stream_loss(self, stream: Stream) -> Tensor:
         """Return the outer objective on streams: the mean loss of the predictions of all steps, and of all tasks.
@@ -146,12 +152,17 @@ def step_by_step(
     Returns:
         `(T, S, C)` or `(T, S, D)`.
 
+    Raises:
+        ShapeError: if `state` is of another number of streams.
+
     Example:
         >>> from metaprior.metric import ProtoNet
         >>> prior, stream = ProtoNet(nn.Flatten()), Stream(Examples(torch.rand(1, 3, 4), torch.tensor([[0, 1, 0]])))
         >>> step_by_step(prior.predict, prior.observe, stream, prior.start(1)).shape
         torch.Size([1, 3, 2])
     """
+    if tensors(state):
+        check_tasks(tensors(state)[0], stream.examples)
     predictions = []
     for step in range(stream.steps):
         predictions.append(predict(state, stream.examples.take(slice(step, step + 1)).x))

@@ -132,6 +132,15 @@ def test_a_memory_is_acquired_on_streams_and_followed(tmp_path, capsys):
     assert main(["stream", run, "--streams", "5", "--delay", "3", "--latest", "5", "--never", "0.2"]) == 0
     assert main(["stream", run, "--streams", "5", "--delay", "99"]) == 2
     assert "delay: expected 1 to 12 steps" in capsys.readouterr().err
+    for wrong, sentence in (
+        (["--tasks.ways", "5"], "y: expected class ids from 0 to 2, got"),
+        (["--length", "0"], "steps: expected a positive number, got 0"),
+        (["--length", "99"], "steps: expected at most the 18 examples of a task, got 99"),
+        (["--streams", "0"], "streams: expected a positive number, got 0"),
+        (["--tasks", "glyphs"], "its network takes inputs of the shape (1, 10, 10)"),
+    ):
+        assert main(["stream", run, *wrong]) == 2
+        assert sentence in capsys.readouterr().err
 
 
 def test_acquisition_goes_on_from_a_run_with_other_tasks(tmp_path, capsys):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from metaprior import DistributedMemory, acquire, evaluate
-from metaprior.errors import MetapriorError, ShapeError, UnknownNameError
+from metaprior import DistributedMemory, acquire, evaluate, load_state, save_state
+from metaprior.errors import CheckpointError, MetapriorError, ShapeError, UnknownNameError
 from metaprior.nets import MLP, Conv4, ConvNet, ResNet12
 from metaprior.tasks import Examples, Stream, Streams, Strokes
 from metaprior.tree import tensors
@@ -176,3 +176,80 @@ def test_examples_of_another_number_of_streams_are_refused():
         prior.observe(prior.start(2), STREAM.examples)
     with pytest.raises(ShapeError, match="y: expected class ids from 0 to 2, got 7"):
         prior.observe(prior.start(3), Examples(STREAM.examples.x, STREAM.examples.y + 5))
+
+
+def test_a_label_told_at_once_or_late_is_one_of_the_stream():
+    prior = build()
+    for delay in (1, 3):
+        expected, after = prior.follow(Stream(STREAM.examples, delay))
+        state, said = prior.start(3), []
+        for step in range(9):
+            if step >= delay:
+                state = prior.tell(state, STREAM.examples.y[:, step - delay])
+            logits, state = prior.enter(state, STREAM.examples.x[:, step])
+            said.append(logits)
+        torch.testing.assert_close(torch.stack(said, dim=1), expected)
+        end = prior.tell(state, STREAM.examples.y[:, 9 - delay])
+        torch.testing.assert_close(tuple(tensors(end)), tuple(tensors(after)))
+
+
+def test_labels_that_come_together_are_told_together():
+    prior = build()
+    both = prior.tell(
+        prior.tell(prior.enter(prior.start(1), torch.rand(1, 4))[1], torch.tensor([2])), torch.tensor([0])
+    )
+    assert both.label.tolist() == [[1.0, 0.0, 1.0, 0.0]]
+
+
+def test_without_gradients_a_long_stream_is_followed_in_groups(monkeypatch):
+    prior, groups = build(), []
+    steps = prior._steps
+    monkeypatch.setattr(prior, "_steps", lambda x, *rest: groups.append(x.shape[1]) or steps(x, *rest))
+    stream = Stream(Examples(torch.rand(1, 100, 4), torch.randint(3, (1, 100))), delay=2)
+    expected = prior.stream(stream)
+    assert groups == [100]
+    groups.clear()
+    with torch.no_grad():
+        torch.testing.assert_close(prior.stream(stream), expected)
+    assert max(groups) < 20
+    assert sum(groups) == 100
+
+
+def images(size, channels=1):
+    return Stream(Examples(torch.rand(2, 3, channels, size, size), torch.zeros(2, 3, dtype=torch.long)))
+
+
+def test_images_of_another_size_are_refused_and_nothing_is_lost():
+    prior = DistributedMemory(Conv4(1, 28, 3, width=8, norm="group"), (1, 28, 28), 3)
+    _, state = prior.follow(images(28))
+    for other, shape in ((images(32), r"\(1, 32, 32\)"), (images(28, channels=3), r"\(3, 28, 28\)")):
+        for use in (
+            lambda other=other: prior.follow(other, state),
+            lambda other=other: prior.observe(state, other.examples),
+            lambda other=other: prior.predict(state, other.examples.x),
+            lambda other=other: prior.enter(state, other.examples.x[:, 0]),
+        ):
+            with pytest.raises(ShapeError, match=rf"x: expected inputs of the shape \(1, 28, 28\), got {shape}"):
+                use()
+    prior.follow(images(28), state)
+
+
+def test_a_state_of_other_streams_or_of_another_network_is_refused(tmp_path):
+    prior = build()
+    with pytest.raises(ShapeError, match="examples: expected T = 2 tasks as in state, got 3"):
+        prior.stream(STREAM, prior.start(2))
+    with pytest.raises(ShapeError, match="examples: expected T = 2 tasks as in state, got 3"):
+        build(late="wait").stream(Stream(STREAM.examples, 2), prior.start(2))
+    with pytest.raises(ShapeError, match="examples: expected T = 2 tasks as in state, got 1"):
+        prior.tell(prior.start(2), torch.tensor([0]))
+    save_state(prior.start(2), tmp_path / "state.safetensors")
+    for other, sentence in (
+        (MLP(4, 3, hidden=(8, 5)), r"state: expected memories of .*\(5,\)\}, got .*\(6,\)\}"),
+        (MLP(4, 3, hidden=(8,)), "state: expected memories of .*, got .*rectifiers.1"),
+        (MLP(4, 2, hidden=(8, 6)), "state: expected labels for 2 outputs, got 3"),
+    ):
+        peer = DistributedMemory(other, (4,), other.outputs)
+        with pytest.raises(CheckpointError, match=f"holds a belief of another network: {sentence}"):
+            load_state(peer, tmp_path / "state.safetensors")
+        with pytest.raises(ShapeError, match=sentence):
+            peer.observe(prior.start(3), STREAM.examples)

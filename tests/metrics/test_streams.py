@@ -24,6 +24,16 @@ def test_presentations_count_a_class_of_one_stream():
     assert first_sights(Y, REAL).tolist() == [[True, False, True, False, False], [True, False, False, True, True]]
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), steps=st.integers(1, 9))
+def test_presentations_are_counted_as_by_hand(data, steps):
+    ids = data.draw(st.lists(st.integers(0, 3), min_size=steps, max_size=steps))
+    real = data.draw(st.lists(st.booleans(), min_size=steps, max_size=steps))
+    seen = [[ids[before] for before in range(step + 1) if real[before]] for step in range(steps)]
+    expected = [part.count(label) if here else 0 for part, label, here in zip(seen, ids, real, strict=True)]
+    assert presentations(torch.tensor([ids]), torch.tensor([real])).tolist() == [expected]
+
+
 def test_accuracy_by_presentation():
     hits = torch.tensor([[0, 1, 0, 1, 0], [1, 1, 1, 0, 0]])
     assert accuracy_by_presentation(hits, Y, most=3).tolist() == pytest.approx([2 / 5, 2 / 4, 1])

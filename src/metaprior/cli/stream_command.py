@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> None:
     streams = Streams(source, **settings)
     log = follow(prior, streams, parsed.streams, parsed.seed, parsed.split)
     percent = log.metric == "accuracy"
-    shown = log.by_presentation()
+    shown = log.by_presentation(most=10)
     if shown:
         rows = [(str(number), f"{100 * value:.1f} %") for number, value in shown.items()]
         table(("presentation", "accuracy"), rows, title="of a class, over all streams")

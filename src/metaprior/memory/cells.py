@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.memory.recurrence import recur
 from metaprior.nets.initialise import uninitialised
 from metaprior.tree import map_tensors
 
@@ -83,27 +84,28 @@ class Cell(nn.Module):
         Returns:
             The outputs of all steps, of the shape of `x`, and what is carried on.
         """
-        # What does not depend on the step before is computed for all steps at once.
-        flat = x.flatten(0, 1)
-        gates = self._product(flat, self.from_input, self.bias).unflatten(0, x.shape[:2])
-        if feedback is not None and self.from_label is not None:
-            told = functional.linear(feedback, self.from_label)
-            gates = gates + told.view(*told.shape, *[1] * (x.ndim - 3))
-        outputs = []
-        for step, gate in enumerate(gates.unbind(1)):
-            gate = gate + self._product(carried.output, self.from_output, None)
-            take, keep, show, new = gate.chunk(4, dim=1)
-            memory = (keep + 1).sigmoid() * carried.memory + take.sigmoid() * new.tanh()
-            after = Carried(show.sigmoid() * memory.tanh(), memory)
-            carried = after if real is None else keep_if(real[:, step], after, carried)
-            outputs.append(carried.output)
-        return torch.stack(outputs, dim=1), carried
+        # Steps come first, so that what belongs to one of them lies together.
+        told = self._told(x, feedback).transpose(0, 1)
+        real = None if real is None else real.transpose(0, 1)
+        weights: tuple[Tensor, Tensor] = (self.from_input, self.from_output)
+        before = carried.output, carried.memory
+        if self.shape[1:] == (1, 1):
+            # Maps of one place are vectors, and kernels see nothing around it.
+            weights = self.from_input[..., 0, 0], self.from_output[..., 1, 1]
+            before = carried.output.flatten(1), carried.memory.flatten(1)
+        outputs, memory = recur(
+            x.view(*x.shape[:2], *before[0].shape[1:]).transpose(0, 1), told, *weights, *before, real
+        )
+        outputs, memory = outputs.view(*outputs.shape[:2], *self.shape), memory.view(-1, *self.shape)
+        return outputs.transpose(0, 1), Carried(outputs[-1], memory)
 
-    @staticmethod
-    def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if weight.ndim == 2:
-            return functional.linear(x, weight, bias)
-        return functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+    def _told(self, x: Tensor, feedback: Tensor | None) -> Tensor:
+        """Return what is added at all places: the bias, one more for the forget gate, and what labels say."""
+        features = self.shape[0]
+        bias = self.bias + functional.pad(self.bias.new_ones(features), (features, 2 * features))
+        if feedback is None or self.from_label is None:
+            return bias.expand(*x.shape[:2], -1)
+        return functional.linear(feedback, self.from_label, bias)
 
 
 def run_steps(

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from metaprior.allocator import keep_some_memory
 from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_pattern, check_positive
 from metaprior.memory.cells import Carried, Cell
 from metaprior.memory.dnc import DNC
 from metaprior.memory.external import ExternalMemory
 from metaprior.memory.feedback import arriving, encode, nothing, previous, width
-from metaprior.nets import Conv4, default_net
+from metaprior.nets import Conv4, channels_last, default_net
 from metaprior.nets.norm import builtin_norms, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
@@ -40,6 +41,8 @@ _FEEDBACKS = ("all", "last", "none")
 _LATES = ("hold", "wait")
 STAGES = r"^(blocks|rectifiers)\.\d+$"
 """The pattern of the blocks of the library's own networks."""
+_GROUP = 16
+"""Steps at a time where nothing is kept for a gradient: enough to be fast, few enough to be small."""
 
 
 class Remembered(NamedTuple):
@@ -70,8 +73,9 @@ class DistributedMemory(Prior):
         feedback: which cells are told labels: "all", the "last" one, or "none".
         late: whether an example whose label is late enters the memory at once and its label when it comes ("hold"), or
             both when the label comes ("wait").
-        steps_at_once: how many steps a block computes before the next block does; None for all of the stream. Results
-            do not depend on it.
+        steps_at_once: how many steps a block computes before the next block does; None for all of the stream where
+            gradients are wanted, and else for few enough that memory does not grow with the stream. Results do not
+            depend on it.
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
         cell: "lstm"; or a cell with rows to write to, which it finds by content: "external", overwriting the row least
@@ -156,9 +160,10 @@ class DistributedMemory(Prior):
             examples: `x` is `(T, N, *x)`; `y` is `(T, N)` class ids, `(T, N, D)` targets, or None if no label is known.
 
         Raises:
-            ShapeError: if `examples` and `state` disagree about T, or a label does not fit the outputs.
+            ShapeError: if `examples` and `state` disagree about T, `state` is of another network, an input is not of
+                `x_shape`, or a label does not fit the outputs. So do the other methods.
         """
-        check_tasks(state.label, examples)
+        self._check(state, examples.x)
         if not examples.size:
             return state
         told = encode(examples, self.outputs, state.label)
@@ -168,10 +173,49 @@ class DistributedMemory(Prior):
 
     def predict(self, state: Remembered, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)`: of each query, as if it were the next of the stream."""
+        self._check(state, x)
         tasks, queries = x.shape[:2]
         each = map_tensors(lambda leaf: leaf.repeat_interleave(queries, dim=0), state)
         logits, _ = self._run(x.flatten(0, 1)[:, None], each.cells, each.label[:, None], None)
         return logits.view(tasks, queries, -1)
+
+    def enter(self, state: Remembered, x: Tensor) -> tuple[Tensor, Remembered]:
+        """Predict the next input of each stream, and let it into the memory: one step. `tell` brings its label.
+
+        Args:
+            state: of T streams.
+            x: `(T, *x)`.
+
+        Returns:
+            Logits `(T, C)` or values `(T, D)`, and the belief to which no label has come since.
+
+        Example:
+            >>> from metaprior.nets import MLP
+            >>> prior = DistributedMemory(MLP(inputs=4, outputs=3), x_shape=(4,), outputs=3)
+            >>> logits, state = prior.enter(prior.start(1), torch.rand(1, 4))
+            >>> prior.tell(state, torch.tensor([2])).label
+            tensor([[0., 0., 1., 0.]])
+        """
+        self._check(state, x[:, None])
+        logits, cells = self._run(x[:, None], state.cells, state.label[:, None], None)
+        return logits[:, 0], Remembered(cells, nothing(len(x), self.outputs, state.label))
+
+    def tell(self, state: Remembered, y: Tensor) -> Remembered:
+        """Return the belief to which a label of each stream has come, of whichever of its inputs so far.
+
+        Args:
+            state: of T streams.
+            y: `(T,)` class ids or `(T, D)` targets.
+
+        Raises:
+            ShapeError: if a label does not fit the outputs.
+        """
+        label = Examples(y.new_zeros(len(y), 1), y[:, None])
+        check_tasks(state.label, label)
+        told = encode(label, self.outputs, state.label)[:, 0]
+        # Labels that come between two steps are told together; see `feedback.arriving`.
+        first = state.label[:, -1:] > 0
+        return state._replace(label=torch.where(first, told, state.label + told))
 
     def stream(self, stream: Stream, state: Remembered | None = None) -> Tensor:
         """Predict every step of a stream; see `Prior.stream`. Takes one pass, unless labels are late and waited for."""
@@ -188,6 +232,7 @@ class DistributedMemory(Prior):
             Logits `(T, S, C)` or values `(T, S, D)`, and the belief after the stream.
         """
         state = self.start(stream.tasks) if state is None else state
+        self._check(state, stream.examples.x)
         told = encode(stream.examples, self.outputs, state.label)
         feedback, label = previous(told, state.label, stream.examples.real)
         if not stream.at_once:
@@ -195,11 +240,26 @@ class DistributedMemory(Prior):
         logits, cells = self._run(stream.examples.x, state.cells, feedback, stream.examples.mask)
         return logits, Remembered(cells, label)
 
+    def check_state(self, state: Remembered) -> None:
+        """Raise ShapeError if what is remembered is not of the blocks of this network, or not for its outputs."""
+        expected = {name: tuple(cell.shape) for name, cell in zip(self._places, self._cells, strict=True)}
+        got = {name: tuple(carried.memory.shape[1:]) for name, carried in state.cells.items()}
+        if got != expected:
+            raise ShapeError(f"state: expected memories of {expected}, got {got}")
+        if state.label.shape[1:] != (width(self.outputs),):
+            raise ShapeError(f"state: expected labels for {self.outputs} outputs, got {state.label.shape[-1] - 1}")
+
+    def _check(self, state: Remembered, x: Tensor) -> None:
+        self.check_state(state)
+        if tuple(x.shape[2:]) != self.x_shape:
+            raise ShapeError(f"x: expected inputs of the shape {self.x_shape}, got {tuple(x.shape[2:])}")
+        check_tasks(state.label, Examples(x))
+
     def _run(
         self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
     ) -> tuple[Tensor, dict[str, Carried]]:
         """Run the network over steps `(T, S, *x)`, a group of them at a time; return logits, and what is carried on."""
-        size = self.steps_at_once or x.shape[1]
+        size = self.steps_at_once or (x.shape[1] if torch.is_grad_enabled() else _GROUP)
         logits = []
         for first in range(0, x.shape[1], size):
             group = slice(first, first + size)
@@ -215,15 +275,21 @@ class DistributedMemory(Prior):
         self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
     ) -> tuple[Tensor, dict[str, Carried]]:
         after: dict[str, Carried] = {}
-        steps = x.shape[:2]
+        # Steps come first, as cells want them; maps are fastest with the channels last.
+        first = x.transpose(0, 1)
+        sizes = first.shape[:2]
 
         def through(name: str, cell: nn.Module, output: Tensor) -> Tensor:
-            outputs, after[name] = cell(output.unflatten(0, steps), carried[name], feedback, real)
-            return outputs.flatten(0, 1)
+            outputs, after[name] = cell(output.unflatten(0, sizes).transpose(0, 1), carried[name], feedback, real)
+            return outputs.transpose(0, 1).flatten(0, 1)
 
+        flat = first.flatten(0, 1)
+        if flat.ndim == 4:
+            keep_some_memory()
+            flat = channels_last(flat)
         with self._cells_in_place(through):
-            logits = self.net(x.flatten(0, 1)).unflatten(0, steps)
-        return logits, after
+            logits = self.net(flat).unflatten(0, sizes)
+        return logits.transpose(0, 1), after
 
     @contextmanager
     def _cells_in_place(self, through: Any) -> Iterator[None]:

@@ -89,12 +89,14 @@ def arriving(stream: Stream, outputs: int, pending: Tensor) -> tuple[Tensor, Ten
     Source: Santoro et al. 2016 (arXiv 1605.06065), section 3, where each label arrives one step late.
     """
     told = encode(stream.examples, outputs, pending)
+    comes = (stream.delays > 0) & stream.examples.real
+    # One place more than there are steps for what arrives after the last, and one for what comes later still, or never.
     due = torch.arange(stream.steps, device=told.device) + stream.delays
-    # One place more than there are steps for what arrives after the last, and one for what comes later still.
-    coming = functional.one_hot(due.clamp(max=stream.steps + 1), stream.steps + 2).to(told.dtype)[..., :-1]
-    coming = coming * (stream.delays > 0)[..., None] * stream.examples.real[..., None]
-    feedback = coming.transpose(1, 2) @ told
-    silent = coming.sum(1) == 0
+    due = due.clamp(max=stream.steps + 1).masked_fill(~comes, stream.steps + 1)
+    feedback = told.new_zeros(stream.tasks, stream.steps + 2, told.shape[-1])
+    feedback = feedback.scatter_add(1, due[..., None].expand_as(told), told)[:, :-1]
+    came = told.new_zeros(stream.tasks, stream.steps + 2).scatter_add(1, due, comes.to(told.dtype))
+    silent = came[:, :-1] == 0
     feedback = torch.where(silent[..., None], nothing(stream.tasks, outputs, pending)[:, None], feedback)
     feedback = torch.cat([pending[:, None], feedback[:, 1:]], dim=1)
     return feedback[:, :-1], feedback[:, -1]

@@ -22,10 +22,13 @@ def presentations(y: Tensor, real: Tensor | None = None) -> Tensor:
         >>> presentations(torch.tensor([[4, 7, 4, 4]]))
         tensor([[1, 1, 2, 3]])
     """
-    same = y[:, :, None] == y[:, None]
-    if real is not None:
-        same = same & real[:, None] & real[:, :, None]
-    return same.tril().sum(-1)
+    # Sorted by class, a step's number is its place among those of its class; padding is a class of its own.
+    kept = torch.ones_like(y, dtype=torch.bool) if real is None else real
+    ids, order = y.where(kept, y.min() - 1).sort(dim=1, stable=True)
+    places = torch.arange(y.shape[1], device=y.device).expand_as(y)
+    begins = torch.nn.functional.pad(ids[:, 1:] != ids[:, :-1], (1, 0), value=True)
+    numbers = places - places.where(begins, 0).cummax(1).values + 1
+    return torch.empty_like(numbers).scatter_(1, order, numbers).where(kept, 0)
 
 
 def first_sights(y: Tensor, real: Tensor | None = None) -> Tensor:

@@ -3,6 +3,7 @@
 from metaprior.tasks.cifarfs import CIFARFS
 from metaprior.tasks.class_incremental import ClassIncremental
 from metaprior.tasks.corrupted import Corrupted
+from metaprior.tasks.electricity import Electricity
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.glyphs import Glyphs
 from metaprior.tasks.images import Images
@@ -24,6 +25,7 @@ __all__ = [
     "ClassPool",
     "ClassSource",
     "Corrupted",
+    "Electricity",
     "Episode",
     "Examples",
     "Glyphs",

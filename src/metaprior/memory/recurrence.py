@@ -1,0 +1,197 @@
+"""The recurrence of a long short-term memory, with first derivatives written by hand.
+
+Left to automatic differentiation, each step takes some thirty small operations, and the gradient of the weights is
+summed step by step; here it is one product for all steps.
+
+Axis letters: S steps, T streams, F features, H and W places.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metaprior.nets import pieces
+from metaprior.nets.layout import channels_last, empty_channels_last
+
+__all__ = ["recur"]
+
+
+def recur(
+    x: Tensor,
+    told: Tensor,
+    from_input: Tensor,
+    from_output: Tensor,
+    output: Tensor,
+    memory: Tensor,
+    real: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Take S steps of `z = Wx x + Wh h + told`, `c = sigmoid(f) c + sigmoid(i) tanh(g)`, `h = sigmoid(o) tanh(c)`.
+
+    Args:
+        x: `(S, T, F)` or `(S, T, F, H, W)`.
+        told: `(S, T, 4 F)`, the same for all places; z, and so told, is `i, f, o, g` in this order.
+        from_input: Wx, `(4 F, F)`, or a kernel `(4 F, F, height, width)`.
+        from_output: Wh, likewise.
+        output: h before the first step, `(T, F)` or `(T, F, H, W)`.
+        memory: c before the first step, of the same shape.
+        real: `(S, T)`, False where a step changes nothing; None where all do.
+
+    Returns:
+        h after every step, of the shape of x, and c after the last.
+
+    Example:
+        >>> x, before, weight = torch.ones(7, 2, 3), torch.zeros(2, 3), torch.ones(12, 3)
+        >>> outputs, memory = recur(x, torch.zeros(7, 2, 12), weight, weight, before, before)
+        >>> outputs.shape, memory.shape
+        (torch.Size([7, 2, 3]), torch.Size([2, 3]))
+    """
+    # Without a gradient, the definition keeps less.
+    if pieces.by_hand(x) and torch.is_grad_enabled():
+        return _Recur.apply(x, told, from_input, from_output, output, memory, real)
+    return _recur(x, told, from_input, from_output, output, memory, real)
+
+
+def _recur(
+    x: Tensor,
+    told: Tensor,
+    from_input: Tensor,
+    from_output: Tensor,
+    output: Tensor,
+    memory: Tensor,
+    real: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    gates = _gates(x, told, from_input)
+    outputs = []
+    for step, gate in enumerate(gates.unbind(0)):
+        take, keep, show, new = (gate + _product(output, from_output)).chunk(4, dim=1)
+        after = keep.sigmoid() * memory + take.sigmoid() * new.tanh()
+        shown = show.sigmoid() * after.tanh()
+        if real is not None:
+            here = _everywhere(real[step], output)
+            after, shown = torch.where(here, after, memory), torch.where(here, shown, output)
+        output, memory = shown, after
+        outputs.append(output)
+    return torch.stack(outputs), memory
+
+
+class _Recur(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        told: Tensor,
+        from_input: Tensor,
+        from_output: Tensor,
+        output: Tensor,
+        memory: Tensor,
+        real: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        # tanh(g) = 2 sigmoid(2 g) - 1, so that all gates are opened by one operation on neighbours in memory.
+        twice = _twice(x)
+        given = from_input, from_output
+        from_input, from_output = (_scaled(weight, twice) for weight in given)
+        # What each step computes takes the place of what went into it.
+        gates = _gates(x, told * twice, from_input)
+        outputs, memories = _room(x, len(x) + 1), _room(x, len(x) + 1)
+        outputs[0], memories[0] = output, memory
+        for step, gate in enumerate(gates):
+            torch.sigmoid(_product(outputs[step], from_output).add_(gate), out=gate)
+            take, keep, show, new = gate.chunk(4, dim=1)
+            after, shown = memories[step + 1], outputs[step + 1]
+            torch.mul(keep, memories[step], out=after).addcmul_(take, new, value=2).sub_(take)
+            torch.tanh(after, out=shown).mul_(show)
+            if real is not None and not bool(real[step].all()):
+                here = _everywhere(real[step], shown)
+                after.copy_(torch.where(here, after, memories[step]))
+                shown.copy_(torch.where(here, shown, outputs[step]))
+        ctx.save_for_backward(x, told, *given, output, memory, gates, outputs, memories)
+        ctx.real = real
+        return outputs[1:], memories[-1].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, gates, outputs, memories = ctx.saved_tensors
+        real = ctx.real
+        if torch.is_grad_enabled():
+            return *pieces.differentiate(_recur, tuple(inputs), (real,), outer), None
+        x, twice = inputs[0], _twice(inputs[0])
+        from_input, from_output = (_scaled(weight, twice) for weight in inputs[2:4])
+        to_gates = torch.empty_like(gates)
+        to_outputs, to_memory = outer[0], outer[1].clone()
+        to_output = torch.zeros_like(to_memory)
+        for step in reversed(range(len(x))):
+            gate, to_gate = gates[step], to_gates[step]
+            take, keep, show, new = gate.chunk(4, dim=1)
+            to_take, to_keep, to_show, to_new = to_gate.chunk(4, dim=1)
+            to_output = to_output + to_outputs[step]
+            passed = None
+            if real is not None and not bool(real[step].all()):
+                here = _everywhere(real[step], to_output)
+                passed = to_output.masked_fill(here, 0), to_memory.masked_fill(here, 0)
+                to_output, to_memory = to_output.masked_fill(~here, 0), to_memory.masked_fill(~here, 0)
+            shown = memories[step + 1].tanh()
+            torch.mul(to_output, shown, out=to_show)
+            to_memory.add_(torch.ops.aten.tanh_backward(to_output.mul_(show), shown))
+            torch.mul(to_memory, memories[step], out=to_keep)
+            torch.mul(to_memory, take, out=to_new).mul_(2)
+            torch.mul(to_memory, new, out=to_take).mul_(2).sub_(to_memory)
+            torch.ops.aten.sigmoid_backward(to_gate, gate, grad_input=to_gate)
+            to_memory.mul_(keep)
+            to_output = _gradient(to_gate, outputs[step], from_output, to_weight=False)
+            if passed is not None:
+                to_output, to_memory = to_output + passed[0], to_memory + passed[1]
+        all_steps, all_x = to_gates.flatten(0, 1), x.flatten(0, 1)
+        to_x = _gradient(all_steps, all_x, from_input, to_weight=False) if ctx.needs_input_grad[0] else None
+        to_told = to_gates.flatten(3).sum(-1) if x.ndim > 3 else to_gates
+        return (
+            to_x if to_x is None else to_x.unflatten(0, x.shape[:2]),
+            to_told * twice,
+            _scaled(_gradient(all_steps, all_x, from_input, to_weight=True), twice),
+            _scaled(_gradient(all_steps, outputs[:-1].flatten(0, 1), from_output, to_weight=True), twice),
+            to_output,
+            to_memory,
+            None,
+        )
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    if weight.ndim == 2:
+        return functional.linear(x, weight)
+    return functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+
+def _gradient(outer: Tensor, x: Tensor, weight: Tensor, to_weight: bool) -> Tensor:
+    """Return the gradient of a product with regard to the weight or to x, given that of the product."""
+    if weight.ndim == 2:
+        return outer.t() @ x if to_weight else outer @ weight
+    padding, needed = [weight.shape[-1] // 2] * 2, [not to_weight, to_weight, False]
+    how = ([1, 1], padding, [1, 1], False, [0, 0], 1)
+    return torch.ops.aten.convolution_backward(outer, x, weight, None, *how, needed)[int(to_weight)]
+
+
+def _gates(x: Tensor, told: Tensor, from_input: Tensor) -> Tensor:
+    """Return what does not depend on the step before, for all steps at once, `(S, T, 4 F)` or `(S, T, 4 F, H, W)`."""
+    gates = _product(x.flatten(0, 1), from_input).unflatten(0, x.shape[:2])
+    return gates + told.view(*told.shape, *[1] * (x.ndim - 3))
+
+
+def _twice(x: Tensor) -> Tensor:
+    """Return by what each of the four gates is multiplied, `(4 F,)`."""
+    return torch.cat([x.new_ones(3 * x.shape[2]), x.new_full((x.shape[2],), 2.0)])
+
+
+def _scaled(weight: Tensor, factors: Tensor) -> Tensor:
+    """Return a weight with scaled rows, a kernel in the layout of the maps, lest every step copy it."""
+    scaled = weight * factors.view(-1, *[1] * (weight.ndim - 1))
+    return scaled if weight.ndim == 2 else channels_last(scaled)
+
+
+def _room(x: Tensor, steps: int) -> Tensor:
+    shape = (steps, *x.shape[1:])
+    return x.new_empty(shape) if x.ndim == 3 else empty_channels_last(shape, x)
+
+
+def _everywhere(here: Tensor, like: Tensor) -> Tensor:
+    return here.view(-1, *[1] * (like.ndim - 1))
