@@ -46,7 +46,7 @@ def test_it_learns_to_name_what_it_has_seen_and_to_call_the_rest_unknown():
     before = follow(prior, source, streams=40).average_precision()
     acquire(prior, source, steps=120, learning_rate=3e-3, tasks_per_step=8, validations=0, seed=0)
     log = follow(prior, source, streams=40)
-    assert log.average_precision() > before + 0.1
+    assert 1 - log.average_precision() < (1 - before) / 3
     assert log.unknown.shape == (40, 40)
 
 

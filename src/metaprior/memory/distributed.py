@@ -25,7 +25,7 @@ from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
 from metaprior.tasks.stream import Stream
-from metaprior.tree import Tree, map_tensors
+from metaprior.tree import Tree, map_tensors, tensors
 
 __all__ = ["DistributedMemory", "Remembered"]
 
@@ -242,8 +242,7 @@ class DistributedMemory(Prior):
 
     def check_state(self, state: Remembered) -> None:
         """Raise ShapeError if what is remembered is not of the blocks of this network, or not for its outputs."""
-        expected = {name: tuple(cell.shape) for name, cell in zip(self._places, self._cells, strict=True)}
-        got = {name: tuple(carried.memory.shape[1:]) for name, carried in state.cells.items()}
+        expected, got = ({name: _sizes(carried) for name, carried in of.cells.items()} for of in (self.start(1), state))
         if got != expected:
             raise ShapeError(f"state: expected memories of {expected}, got {got}")
         if state.label.shape[1:] != (width(self.outputs),):
@@ -337,6 +336,10 @@ class DistributedMemory(Prior):
         if output.shape[-1] != self.outputs:
             raise ShapeError(f"outputs: expected {output.shape[-1]}, as the network has, got {self.outputs}")
         return dict(list(shapes.items())[-1:]) if self.where == "last" else shapes
+
+
+def _sizes(carried: Any) -> list[tuple[int, ...]]:
+    return [tuple(leaf.shape[1:]) for leaf in tensors(carried)]
 
 
 # An LSTM on top of a network, as in Ren et al. 2021 (arXiv 2007.04546); memory-augmented networks, Santoro et al. 2016
