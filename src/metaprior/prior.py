@@ -1,6 +1,6 @@
 """The contract: a prior carries what related tasks share, and says how examples change the belief about one task.
 
-Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target features.
+Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target features, H and W places.
 """
 
 from abc import ABC, abstractmethod
@@ -83,12 +83,13 @@ class Prior(nn.Module, ABC):
 
         Args:
             state: a belief about T tasks.
-            examples: `x` is `(T, N, *x)`, `y` is `(T, N)` class ids or `(T, N, D)` targets, `mask` is `(T, N)`.
+            examples: `x` is `(T, N, *x)`, `y` is `(T, N)` or, in segmentation, `(T, N, H, W)` class ids, or `(T, N, D)`
+                targets, `mask` is `(T, N)`.
         """
 
     @abstractmethod
     def predict(self, state: Tree, x: Tree) -> Tensor:
-        """Return logits `(T, Q, C)` or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
+        """Return logits `(T, Q, C)`, of pixels `(T, Q, C, H, W)`, or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
 
     def loss(self, episode: Episode) -> Tensor:
         """Return the outer objective, a mean over tasks: the loss on the queries after observing the support."""
@@ -105,7 +106,7 @@ class Prior(nn.Module, ABC):
             state: the belief to begin with; None for `start`.
 
         Returns:
-            Logits `(T, S, C)` or values `(T, S, D)`.
+            Logits `(T, S, C)`, of pixels `(T, S, C, H, W)`, or values `(T, S, D)`.
         """
         state = self.start(stream.tasks) if state is None else state
         return step_by_step(stream, state, self.predict, self.observe)
@@ -135,7 +136,7 @@ def step_by_step(
     """Go through a stream: at each step predict the input, then observe the examples whose labels arrive.
 
     Returns:
-        The predictions of all steps, `(T, S, C)` or `(T, S, D)`.
+        The predictions of all steps, `(T, S, C)`, `(T, S, D)` or `(T, S, C, H, W)`.
     """
     predictions = []
     for step in range(stream.steps):
@@ -144,6 +145,9 @@ def step_by_step(
         if arrived is not None:
             state = observe(state, arrived)
     # A class that first arrives later had no probability before.
-    width = max(prediction.shape[-1] for prediction in predictions)
-    padded = [functional.pad(part, (0, width - part.shape[-1]), value=-torch.inf) for part in predictions]
+    width = max(prediction.shape[2] for prediction in predictions)
+    padded = [
+        functional.pad(part, (*[0, 0] * (part.ndim - 3), 0, width - part.shape[2]), value=-torch.inf)
+        for part in predictions
+    ]
     return torch.cat(padded, dim=1)

@@ -46,8 +46,7 @@ def run(words: Sequence[str]) -> None:
     options = {key: parsed[key] for key in vars(parsed) if key not in apart}
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
-    metric = "accuracy" if source.spec.kind == "classification" else "mse"
-    with progress_bar(metric) as update:
+    with progress_bar(source.spec.kind) as update:
         acquired = acquire(prior, source, report=lambda line: update(parser.names["prior"], line), **options)
     if acquired.interrupted:
         console.print("Stopped early; what was acquired so far is usable, and --resume goes on from it.")

@@ -77,7 +77,8 @@ class Cell(nn.Module):
         Args:
             x: `(T, S, F)` or `(T, S, F, H, W)`.
             carried: from the step before.
-            feedback: `(T, S, K)`; None for a cell that is told nothing.
+            feedback: `(T, S, K)`, or, for a cell of maps, of each place `(T, S, K, H, W)`; None for a cell that is told
+                nothing.
             real: `(T, S)`, False at steps that are padding and change nothing; None where all are real.
 
         Returns:
@@ -87,8 +88,7 @@ class Cell(nn.Module):
         flat = x.flatten(0, 1)
         gates = self._product(flat, self.from_input, self.bias).unflatten(0, x.shape[:2])
         if feedback is not None and self.from_label is not None:
-            told = functional.linear(feedback, self.from_label)
-            gates = gates + told.view(*told.shape, *[1] * (x.ndim - 3))
+            gates = gates + self._told(feedback, x.ndim - 3)
         outputs = []
         for step, gate in enumerate(gates.unbind(1)):
             gate = gate + self._product(carried.output, self.from_output, None)
@@ -98,6 +98,15 @@ class Cell(nn.Module):
             carried = after if real is None else keep_if(real[:, step], after, carried)
             outputs.append(carried.output)
         return torch.stack(outputs, dim=1), carried
+
+    def _told(self, feedback: Tensor, places: int) -> Tensor:
+        """Return what labels add to the gates, with so many axes for places."""
+        assert self.from_label is not None
+        if feedback.ndim == 5:
+            told = functional.conv2d(feedback.flatten(0, 1), self.from_label[..., None, None])
+            return told.unflatten(0, feedback.shape[:2])
+        told = functional.linear(feedback, self.from_label)
+        return told.view(*told.shape, *[1] * places)
 
     @staticmethod
     def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,6 +1,7 @@
 """Layer-distributed memory: a recurrent cell behind every block of a network, told the labels as they arrive.
 
-Axis letters: T streams, S steps, N support, Q query, C classes, D target features, K numbers of feedback.
+Axis letters: T streams, S steps, N support, Q query, C classes, D target features, K numbers of feedback, H and W
+places.
 """
 
 import copy
@@ -17,12 +18,13 @@ from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check
 from metaprior.memory.cells import Carried, Cell
 from metaprior.memory.dnc import DNC
 from metaprior.memory.external import ExternalMemory
-from metaprior.memory.feedback import arriving, encode, nothing, previous, width
+from metaprior.memory.feedback import arriving, encode, nothing, previous, resized, width
 from metaprior.nets import Conv4, default_net
 from metaprior.nets.norm import builtin_norms, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
+from metaprior.tasks.scores import KINDS
 from metaprior.tasks.stream import Stream
 from metaprior.tree import Tree, map_tensors
 
@@ -38,7 +40,7 @@ _CELLS: dict[str, type[Cell] | type[ExternalMemory] | type[DNC]] = {
 }
 _FEEDBACKS = ("all", "last", "none")
 _LATES = ("hold", "wait")
-STAGES = r"^(blocks|rectifiers)\.\d+$"
+STAGES = r"^(blocks|rectifiers|encoder|decoder)\.\d+$"
 """The pattern of the blocks of the library's own networks."""
 
 
@@ -47,7 +49,7 @@ class Remembered(NamedTuple):
 
     Args:
         cells: what each cell carries, by the name of its block.
-        label: `(T, K)`, the label that arrived last and that no cell has been told yet.
+        label: `(T, K)`, or, for a mask, `(T, K, H, W)`: what arrived last and no cell has been told yet.
     """
 
     cells: dict[str, Carried]
@@ -59,10 +61,12 @@ class DistributedMemory(Prior):
     """Learn within a stream, by no gradient step: cells behind the blocks of a network carry what it has taught.
 
     The output of a block goes through its cell, and on to the next block. At each step every cell is told the label
-    that has just arrived: that of the example before, or, if labels are late, of one further back.
+    that has just arrived: that of the example before, or, if labels are late, of one further back. Where the
+    network labels pixels, that is a mask, averaged over the area that each place of a cell stands for.
 
     Args:
-        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`, without batch norm, which would see the future.
+        net: from `(N, *x)` to logits `(N, C)`, of pixels `(N, C, H, W)`, or values `(N, D)`, without batch norm, which
+            would see the future.
         x_shape: of one input.
         outputs: C or D.
         where: a regular expression; behind modules with a matching name there is a cell. Or "last", behind the last
@@ -88,6 +92,7 @@ class DistributedMemory(Prior):
         torch.Size([2, 7, 3])
     """
 
+    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     order_free: ClassVar[bool] = False
     incremental: ClassVar[bool] = True
     batch_norm: ClassVar[bool] = False
@@ -138,7 +143,7 @@ class DistributedMemory(Prior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network for the inputs; Conv4 has 32 features and group norm here."""
-        if net is None and spec.is_image:
+        if net is None and spec.is_image and spec.kind != "segmentation":
             net = Conv4(spec.x_shape[0], spec.x_shape[1], spec.outputs, width=32, norm="group", seed=seed)
         given: dict[str, Any] = {"x_shape": spec.x_shape, "outputs": spec.outputs} | arguments
         return cls(default_net(spec, spec.outputs, seed) if net is None else net, **given)
@@ -146,14 +151,15 @@ class DistributedMemory(Prior):
     def start(self, tasks: int, about: Tree = None) -> Remembered:
         """Return memories of nothing, and no label."""
         cells = {name: cell.start(tasks) for name, cell in zip(self._places, self._cells, strict=True)}
-        return Remembered(cells, nothing(tasks, self.outputs, next(self.cells.parameters())))
+        return Remembered(cells, nothing(tasks, self.outputs, next(self.cells.parameters()), self._mask))
 
     def observe(self, state: Remembered, examples: Examples) -> Remembered:
         """Take a step on each example in turn, each told the label of the one before.
 
         Args:
             state: of T streams.
-            examples: `x` is `(T, N, *x)`; `y` is `(T, N)` class ids, `(T, N, D)` targets, or None if no label is known.
+            examples: `x` is `(T, N, *x)`; `y` is `(T, N)` or `(T, N, H, W)` class ids, `(T, N, D)` targets, or None if
+                no label is known.
 
         Raises:
             ShapeError: if `examples` and `state` disagree about T, or a label does not fit the outputs.
@@ -167,11 +173,11 @@ class DistributedMemory(Prior):
         return Remembered(cells, label)
 
     def predict(self, state: Remembered, x: Tree) -> Tensor:
-        """Return logits `(T, Q, C)` or values `(T, Q, D)`: of each query, as if it were the next of the stream."""
+        """Return logits or values as `Prior.predict` does: of each query, as if it were the next of the stream."""
         tasks, queries = x.shape[:2]
         each = map_tensors(lambda leaf: leaf.repeat_interleave(queries, dim=0), state)
         logits, _ = self._run(x.flatten(0, 1)[:, None], each.cells, each.label[:, None], None)
-        return logits.view(tasks, queries, -1)
+        return logits.squeeze(1).unflatten(0, (tasks, queries))
 
     def stream(self, stream: Stream, state: Remembered | None = None) -> Tensor:
         """Predict every step of a stream; see `Prior.stream`. Takes one pass, unless labels are late and waited for."""
@@ -185,7 +191,7 @@ class DistributedMemory(Prior):
         Labels that have not arrived by the end of the stream are no part of what is remembered.
 
         Returns:
-            Logits `(T, S, C)` or values `(T, S, D)`, and the belief after the stream.
+            Logits or values as `stream` does, and the belief after the stream.
         """
         state = self.start(stream.tasks) if state is None else state
         told = encode(stream.examples, self.outputs, state.label)
@@ -218,7 +224,9 @@ class DistributedMemory(Prior):
         steps = x.shape[:2]
 
         def through(name: str, cell: nn.Module, output: Tensor) -> Tensor:
-            outputs, after[name] = cell(output.unflatten(0, steps), carried[name], feedback, real)
+            # The other cells take maps as vectors.
+            told = resized(feedback, cell.shape[1:] if isinstance(cell, Cell) else ())
+            outputs, after[name] = cell(output.unflatten(0, steps), carried[name], told, real)
             return outputs.flatten(0, 1)
 
         with self._cells_in_place(through):
@@ -247,7 +255,7 @@ class DistributedMemory(Prior):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of what leaves each block that has a cell, in the order in which they run.
 
-        A copy of the network is run once, on zeros.
+        A copy of the network is run once, on zeros; the size of its masks is noted.
         """
         shapes: dict[str, tuple[int, ...]] = {}
 
@@ -268,8 +276,9 @@ class DistributedMemory(Prior):
                 output = net(like.new_zeros(1, *self.x_shape))
         except RuntimeError as error:
             raise ShapeError(f"x_shape: the network does not take inputs of {self.x_shape} ({error})") from error
-        if output.shape[-1] != self.outputs:
-            raise ShapeError(f"outputs: expected {output.shape[-1]}, as the network has, got {self.outputs}")
+        if output.shape[1] != self.outputs:
+            raise ShapeError(f"outputs: expected {output.shape[1]}, as the network has, got {self.outputs}")
+        self._mask = tuple(output.shape[2:])
         return dict(list(shapes.items())[-1:]) if self.where == "last" else shapes
 
 

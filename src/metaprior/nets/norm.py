@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.nets.convolve_pool import convolve_pool, sees_few
+from metaprior.nets.group_norm import GroupNorm
 from metaprior.nets.moments import moments, patch_moments
 from metaprior.nets.normalise_pool import normalise_pool, scale_rectify
 
@@ -200,7 +201,7 @@ def norm_layer(norm: Norm, features: int) -> nn.Module:
     if norm == "batch":
         return BatchNorm(features)
     if norm == "group":
-        return nn.GroupNorm(max(1, features // 8), features)
+        return GroupNorm(max(1, features // 8), features)
     return nn.Identity()
 
 
