@@ -124,7 +124,7 @@ def resized(feedback: Tensor, places: tuple[int, ...]) -> Tensor:
         return feedback
     if not places:
         return feedback.mean((-2, -1))
-    return functional.adaptive_avg_pool2d(feedback.flatten(0, 1), places).unflatten(0, feedback.shape[:2])
+    return functional.interpolate(feedback.flatten(0, 1), size=places, mode="area").unflatten(0, feedback.shape[:2])
 
 
 def _one_hot(ids: Tensor, outputs: int, like: Tensor) -> Tensor:

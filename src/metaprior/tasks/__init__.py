@@ -3,6 +3,7 @@
 from metaprior.tasks.cifarfs import CIFARFS
 from metaprior.tasks.corrupted import Corrupted
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.glyph_scenes import GlyphScenes
 from metaprior.tasks.glyphs import Glyphs
 from metaprior.tasks.images import Images
 from metaprior.tasks.linear import Linear
@@ -24,6 +25,7 @@ __all__ = [
     "Corrupted",
     "Episode",
     "Examples",
+    "GlyphScenes",
     "Glyphs",
     "Images",
     "Linear",

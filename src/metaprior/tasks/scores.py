@@ -168,7 +168,7 @@ def _squared_errors(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def _accuracy(logits: Tensor, examples: Examples) -> Tensor:
-    return _mean((logits.argmax(2) == examples.y).to(logits.dtype), examples)
+    return _mean(logits.argmax(2).eq(targets(logits, examples)).to(logits.dtype), examples)
 
 
 def _intersection_over_union(logits: Tensor, examples: Examples) -> Tensor:
