@@ -7,6 +7,7 @@ from metaprior.tasks.glyph_scenes import GlyphScenes
 from metaprior.tasks.glyphs import Glyphs
 from metaprior.tasks.images import Images
 from metaprior.tasks.linear import Linear
+from metaprior.tasks.nuclei import Nuclei
 from metaprior.tasks.omniglot import Omniglot
 from metaprior.tasks.roaming import Roaming
 from metaprior.tasks.scores import restrict, task_losses, task_scores
@@ -29,6 +30,7 @@ __all__ = [
     "Glyphs",
     "Images",
     "Linear",
+    "Nuclei",
     "Omniglot",
     "Roaming",
     "Sinusoid",

@@ -26,9 +26,9 @@ _INK = 0.3
 class GlyphScenes(TaskSource):
     """Tasks of finding characters in scenes, in which they stand among others on a cluttered, noisy ground.
 
-    A task is some characters to be found and some to be left alone; all of them are in each of its scenes, elsewhere and
-    in another face each time. Which is which nothing but a mask can tell. The characters of the splits are those of
-    `Glyphs`: they have no script in common.
+    A task is some characters to be found and some to be left alone; all of them are in each of its scenes, elsewhere
+    and in another face each time. Which is which nothing but a mask can tell. The characters of the splits are those
+    of `Glyphs`: they have no script in common.
 
     Args:
         shots: support scenes.
@@ -72,8 +72,8 @@ class GlyphScenes(TaskSource):
         self.noise = noise
         if not 8 <= self._side <= self._room:
             raise DataError(
-                f"glyph: expected 8 to {self._room} pixels, for {ways + distractors} characters in {size} pixels a side, "
-                f"got {self._side}"
+                f"glyph: expected 8 to {self._room} pixels, the room of each of {ways + distractors} characters in a "
+                f"scene of {size} x {size}, got {self._side}"
             )
 
     @property
