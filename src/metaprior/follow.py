@@ -153,6 +153,7 @@ class Followed:
             axes[1].plot(list(shown), list(shown.values()), marker="o", markersize=4)
             axes[1].set_xlabel("presentation of the class")
         for axis in axes:
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)
             axis.set_ylabel(metric.title)
             if metric.share:

@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> None:
     elif metric.name == "iou":
         # The masks of a task are few, and show one thing: each is another presentation of it.
         rows = [(str(step + 1), metric.text(value)) for step, value in enumerate(log.by_step().tolist())]
-        table(("step", metric.name), rows, title="mean over all streams")
+        table(("step", metric.name), rows)
     result = log.result()
     score = metric.text(result["mean"], digits=2)
     cost = f"{1000 * log.step_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"

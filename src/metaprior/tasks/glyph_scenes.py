@@ -39,6 +39,8 @@ class GlyphScenes(TaskSource):
         glyph: height and width of a character in pixels; None for nearly what there is room for.
         clutter: lines that are drawn over a scene.
         noise: the standard deviation of the noise; ink is at most 1.
+        train_characters: how many characters there are to train on; None for all. Few characters make few tasks, from
+            which a memory learns sooner what masks are for.
 
     Example:
         >>> episode = GlyphScenes(shots=3).sample(2, torch.Generator().manual_seed(0))
@@ -56,8 +58,13 @@ class GlyphScenes(TaskSource):
         glyph: int | None = None,
         clutter: int = 3,
         noise: float = 0.1,
+        train_characters: int | None = None,
     ):
         check_positive(DataError, shots=shots, queries=queries, ways=ways, size=size, glyph=glyph)
+        if train_characters is not None and train_characters < ways + distractors:
+            raise DataError(
+                f"train_characters: expected at least {ways + distractors}, as a task has, got {train_characters}"
+            )
         if min(distractors, clutter, noise) < 0:
             raise DataError(
                 f"distractors, clutter, noise: expected 0 or more, got {distractors}, {clutter} and {noise}"
@@ -70,6 +77,7 @@ class GlyphScenes(TaskSource):
         self.glyph = glyph
         self.clutter = clutter
         self.noise = noise
+        self.train_characters = train_characters
         if not 8 <= self._side <= self._room:
             raise DataError(
                 f"glyph: expected 8 to {self._room} pixels, the room of each of {ways + distractors} characters in a "
@@ -86,6 +94,9 @@ class GlyphScenes(TaskSource):
         margin = (self._glyphs.size - self._side) // 2
         inner = slice(margin, margin + self._side)
         pool = self._glyphs.resident(split).images[:, :, 0, inner, inner]
+        if split == "train" and self.train_characters is not None:
+            # Spread over the scripts.
+            pool = pool[torch.linspace(0, len(pool) - 1, self.train_characters).long()]
         scenes, most = self.shots + self.queries, self.ways + self.distractors
         characters = torch.rand(tasks, len(pool), generator=generator).topk(most).indices
         image = torch.randint(pool.shape[1], (tasks, scenes, most), generator=generator)
