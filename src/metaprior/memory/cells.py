@@ -39,6 +39,8 @@ class Cell(nn.Module):
         shape: of what the cell takes and gives: `(F,)` or `(F, H, W)`.
         feedback: K; 0 for a cell that is told nothing.
         generator: of the initial weights.
+        means: whether a cell of maps that is told masks is also told, at every place, what it gave at the step before,
+            in the mean over each class, since what is seen in one place is to be known in another.
 
     Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000, open at first as Jozefowicz et
     al. 2015 advise; for maps Shi et al. 2015 (arXiv 1506.04214), without peepholes. Written from products because
@@ -51,7 +53,7 @@ class Cell(nn.Module):
         (torch.Size([2, 7, 8, 5, 5]), torch.Size([2, 8, 5, 5]))
     """
 
-    def __init__(self, shape: tuple[int, ...], feedback: int, generator: torch.Generator):
+    def __init__(self, shape: tuple[int, ...], feedback: int, generator: torch.Generator, means: bool = False):
         super().__init__()
         self.shape = shape
         features, maps = shape[0], len(shape) > 1
@@ -62,6 +64,7 @@ class Cell(nn.Module):
         self.from_input = weight(4 * features, features, 1, 1) if maps else weight(4 * features, features)
         self.from_output = weight(4 * features, features, 3, 3) if maps else weight(4 * features, features)
         self.from_label = weight(4 * features, feedback) if feedback else None
+        self.from_means = weight(4 * features, feedback * features) if maps and feedback and means else None
         self.bias = nn.Parameter(torch.zeros(4 * features))
 
     def start(self, tasks: int) -> Carried:
@@ -92,6 +95,9 @@ class Cell(nn.Module):
         outputs = []
         for step, gate in enumerate(gates.unbind(1)):
             gate = gate + self._product(carried.output, self.from_output, None)
+            if self.from_means is not None and feedback is not None:
+                means = _class_means(carried.output, feedback[:, step])
+                gate = gate + functional.linear(means.flatten(1), self.from_means)[..., None, None]
             take, keep, show, new = gate.chunk(4, dim=1)
             memory = (keep + 1).sigmoid() * carried.memory + take.sigmoid() * new.tanh()
             after = Carried(show.sigmoid() * memory.tanh(), memory)
@@ -113,6 +119,12 @@ class Cell(nn.Module):
         if weight.ndim == 2:
             return functional.linear(x, weight, bias)
         return functional.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+
+
+def _class_means(maps: Tensor, shares: Tensor) -> Tensor:
+    """Return the mean `(T, K, F)` of maps `(T, F, H, W)` over each class, of which a place has a share `(T, K, H, W)`."""
+    shares = shares.flatten(2)
+    return (shares @ maps.flatten(2).transpose(1, 2)) / shares.sum(-1, keepdim=True).clamp(min=1e-3)
 
 
 def run_steps(

@@ -78,6 +78,9 @@ class DistributedMemory(Prior):
             do not depend on it.
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
+        means: where the network labels pixels, tell every place of a cell also what the cell gave at the step before, in
+            the mean over each class of the mask. That was for the example that the mask belongs to, unless masks are
+            late and `late` is "hold".
         cell: "lstm"; or a cell with rows to write to, which it finds by content: "external", overwriting the row least
             used, or "dnc", which allocates, frees and links rows.
 
@@ -109,6 +112,7 @@ class DistributedMemory(Prior):
         steps_at_once: int | None = None,
         save_memory: bool = False,
         cell: CellName = "lstm",
+        means: bool = True,
     ):
         super().__init__()
         check_positive(outputs=outputs, steps_at_once=steps_at_once)
@@ -129,6 +133,7 @@ class DistributedMemory(Prior):
         self.steps_at_once = steps_at_once
         self.save_memory = save_memory
         self.cell = cell
+        self.means = means
         shapes = self._shapes()
         if not shapes:
             names = ", ".join(name for name, _ in net.named_modules() if name)
@@ -137,7 +142,7 @@ class DistributedMemory(Prior):
         random = torch.Generator().manual_seed(getattr(net, "seed", 0) + 1)
         self._places = list(shapes)
         self.cells = nn.ModuleList(
-            _CELLS[cell](shape, width(outputs) if name in told else 0, random) for name, shape in shapes.items()
+            self._cell(shape, width(outputs) if name in told else 0, random) for name, shape in shapes.items()
         )
 
     @classmethod
@@ -232,6 +237,11 @@ class DistributedMemory(Prior):
         with self._cells_in_place(through):
             logits = self.net(x.flatten(0, 1)).unflatten(0, steps)
         return logits, after
+
+    def _cell(self, shape: tuple[int, ...], feedback: int, random: torch.Generator) -> nn.Module:
+        if self.cell == "lstm":
+            return Cell(shape, feedback, random, self.means and bool(self._mask))
+        return _CELLS[self.cell](shape, feedback, random)
 
     @contextmanager
     def _cells_in_place(self, through: Any) -> Iterator[None]:
