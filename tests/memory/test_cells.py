@@ -7,6 +7,7 @@ from torch.autograd import gradcheck
 from torch.func import vmap
 
 from metaprior.memory import Carried, Cell
+from metaprior.memory.cells import _class_means
 from metaprior.tree import map_tensors
 
 SHAPES = pytest.mark.parametrize("shape", [(3,), (3, 4, 5)], ids=["vector", "map"])

@@ -160,7 +160,7 @@ def test_cells_of_an_encoder_and_decoder_have_maps_of_its_scales():
     assert start.label.shape == (3, 3, 8, 8)
     assert prior.stream(MASKS).shape == (2, 5, 2, 8, 8)
     assert prior.predict(prior.start(2), MASKS.examples.x).shape == (2, 5, 2, 8, 8)
-    assert list(build_for_masks(where="^decoder").start(1).cells) == ["decoder.0"]
+    assert list(build_for_masks(where=r"^decoder\.\d+$").start(1).cells) == ["decoder.0"]
     told = [cell.from_means is not None for cell in build_for_masks(feedback="last").cells]
     assert told == [False, False, True]
 

@@ -122,7 +122,7 @@ class Cell(nn.Module):
 
 
 def _class_means(maps: Tensor, shares: Tensor) -> Tensor:
-    """Return the mean `(T, K, F)` of maps `(T, F, H, W)` over each class, of which a place has a share `(T, K, H, W)`."""
+    """Return the mean `(T, K, F)` of maps `(T, F, H, W)` over each class; of it a place has a share, `(T, K, H, W)`."""
     shares = shares.flatten(2)
     return (shares @ maps.flatten(2).transpose(1, 2)) / shares.sum(-1, keepdim=True).clamp(min=1e-3)
 

@@ -78,9 +78,9 @@ class DistributedMemory(Prior):
             do not depend on it.
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
-        means: where the network labels pixels, tell every place of a cell also what the cell gave at the step before, in
-            the mean over each class of the mask. That was for the example that the mask belongs to, unless masks are
-            late and `late` is "hold".
+        means: where the network labels pixels, also tell every place of a cell what the cell gave at the step before,
+            in the mean over each class of the mask. That was for the example that the mask belongs to, unless masks
+            are late and `late` is "hold".
         cell: "lstm"; or a cell with rows to write to, which it finds by content: "external", overwriting the row least
             used, or "dnc", which allocates, frees and links rows.
 
