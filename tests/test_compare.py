@@ -13,9 +13,10 @@ from metaprior.acquire import validation_set
 from metaprior.compare import CONTROLS, Comparison, Entry
 from metaprior.errors import AcquireError, MetapriorError
 from metaprior.evaluate import Evaluation
-from metaprior.nets import MLP
+from metaprior.nets import MLP, UNet
 from metaprior.registry import build
 from metaprior.tasks import Sinusoid
+from metaprior.testing import ToyTasks
 
 SOURCE = Sinusoid(queries=10)
 
@@ -161,3 +162,23 @@ def test_says_what_does_not_fit():
         compare(SOURCE, ["rigde"])
     with pytest.raises(MetapriorError, match="expected at least one"):
         compare(SOURCE, [], controls=False)
+
+
+def test_masks_are_compared_by_their_overlap(tmp_path):
+    source = ToyTasks("segmentation", (1, 4, 4), outputs=2)
+    comparison = compare(
+        source,
+        ["maml"],
+        budget=0.05,
+        episodes=4,
+        shots=[],
+        build_net=lambda cls: UNet(1, None if cls.headless else 2, (4,)),
+        validations=1,
+        validation_tasks=2,
+        out=tmp_path,
+    )
+    assert {entry.name for entry in comparison.entries} == {"maml", *CONTROLS}
+    means = [entry.evaluation.mean for entry in comparison.entries]
+    assert means == sorted(means, reverse=True), "more is better"
+    assert all(entry.evaluation.metric == "iou" for entry in comparison.entries)
+    assert "intersection over union" in (tmp_path / "table.md").read_text()

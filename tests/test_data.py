@@ -96,6 +96,19 @@ def test_get_downloads_what_is_missing_with_its_sum(folders, monkeypatch):
     assert len(asked) == 1, "what is here is not downloaded again"
 
 
+def test_what_was_packed_by_hand_is_not_downloaded(folders, monkeypatch):
+    import pooch
+
+    monkeypatch.setattr(pooch, "retrieve", lambda *_, **__: pytest.fail("tried to download it"))
+    listed = {entry.name: str(entry) for entry in data.listing()}["dsb2018_nuclei"]
+    assert "not here, put it under $METAPRIOR_DATA" in listed
+    assert "packed from https://" in listed
+    with pytest.raises(DataError, match=r"was packed from https://.* and cannot be downloaded: put it into"):
+        data.get("dsb2018_nuclei")
+    path = put(folders[0], "dsb2018_nuclei/dsb2018_stage1_subset.zip")
+    assert data.get("dsb2018_nuclei") == [path]
+
+
 def test_get_takes_a_packed_copy_of_the_whole_but_not_a_part(folders, monkeypatch):
     import pooch
 

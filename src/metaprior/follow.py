@@ -19,9 +19,10 @@ from metaprior.evaluate import check_fit
 from metaprior.files import write_bytes, write_text
 from metaprior.metrics import accuracy_by_presentation, average_precision, presentations, running_accuracy
 from metaprior.prior import Prior
+from metaprior.tasks.scores import kind_of, metric_of, task_scores
 from metaprior.tasks.source import Split, TaskSource
 from metaprior.tasks.stream import Stream
-from metaprior.tree import nbytes
+from metaprior.tree import map_tensors, nbytes
 
 __all__ = ["Followed", "follow"]
 
@@ -31,11 +32,11 @@ class Followed:
     """What became of the predictions of each step.
 
     Args:
-        scores: `(T, S)`, 1 where the class was right and 0 where not, or squared errors.
-        y: `(T, S)`, class ids; None for regression.
+        scores: `(T, S)`, 1 where the class was right and 0 where not, squared errors, or intersections over union.
+        y: `(T, S)`, class ids; None where steps have no class of their own.
         real: `(T, S)`, False for padding.
         shifts: `(T, S)`, True where the context changed; None where that is not known.
-        metric: "accuracy" or "mse".
+        metric: "accuracy", "mse" or "iou".
         step_seconds: the time for one step of one stream.
         state_bytes: the size of what is carried along one stream.
         parameters: how many numbers the prior carries from stream to stream.
@@ -69,7 +70,9 @@ class Followed:
         return each.masked_fill(~self.real, 0).nan_to_num().sum(0) / self.real.sum(0)
 
     def by_presentation(self, most: int = 50) -> dict[int, float]:
-        """Return the accuracy at the first, second, ... presentation of a class, `most` at most; empty for regression.
+        """Return the accuracy at the first, second, ... presentation of a class, `most` at most.
+
+        It is empty where steps have no class.
 
         Where a class can be said to be unknown, that is left aside: at presentation N + 1, this is N-shot accuracy.
         """
@@ -137,7 +140,7 @@ class Followed:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise missing("matplotlib", "vision", "drawing what became of a stream") from error
-        shown = self.by_presentation()
+        shown, metric = self.by_presentation(), metric_of(self.metric)
         figure = Figure(figsize=(11 if shown else 6, 4), layout="constrained")
         axes = figure.subplots(1, 2 if shown else 1, squeeze=False)[0]
         steps = range(1, self.scores.shape[1] + 1)
@@ -152,9 +155,10 @@ class Followed:
             axes[1].plot(list(shown), list(shown.values()), marker="o", markersize=4)
             axes[1].set_xlabel("presentation of the class")
         for axis in axes:
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.grid(alpha=0.3)
-            axis.set_ylabel("accuracy" if self.metric == "accuracy" else "mean squared error")
-            if self.metric == "accuracy":
+            axis.set_ylabel(metric.title)
+            if metric.share:
                 axis.set_ylim(0, 1.02)
                 axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         buffer = io.BytesIO()
@@ -212,10 +216,10 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
     shifts = [part.shifts for part in parts if part.shifts is not None]
     return Followed(
         scores=torch.cat(scores),
-        y=None if y.is_floating_point() else y,
+        y=y if kind_of(y) == "classification" else None,
         real=torch.cat([part.examples.real for part in parts]),
         shifts=torch.cat(shifts) if shifts else None,
-        metric="mse" if y.is_floating_point() else "accuracy",
+        metric=metric_of(kind_of(y)).name,
         step_seconds=seconds / scores[0].shape[1] / streams,
         state_bytes=state_bytes,
         parameters=sum(parameter.numel() for parameter in prior.parameters()),
@@ -227,11 +231,9 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
 
 
 def _scores(prediction: Tensor, stream: Stream) -> Tensor:
-    y = stream.asked.y
-    assert y is not None
-    if y.is_floating_point():
-        return (prediction - y).square().mean(-1)
-    return (prediction.argmax(-1) == y).float()
+    """Return the score of each step `(T, S)`, as if it were a task of its own."""
+    alone = map_tensors(lambda leaf: leaf.flatten(0, 1)[:, None], stream.asked)
+    return task_scores(prediction.flatten(0, 1)[:, None], alone).view(stream.tasks, stream.steps)
 
 
 def _named(prediction: Tensor, y: Tensor, unknown: int) -> tuple[Tensor, Tensor]:

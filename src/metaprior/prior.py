@@ -1,6 +1,6 @@
 """The contract: a prior carries what related tasks share, and says how examples change the belief about one task.
 
-Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target features.
+Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target features, H and W places.
 """
 
 from abc import ABC, abstractmethod
@@ -83,12 +83,13 @@ class Prior(nn.Module, ABC):
 
         Args:
             state: a belief about T tasks.
-            examples: `x` is `(T, N, *x)`, `y` is `(T, N)` class ids or `(T, N, D)` targets, `mask` is `(T, N)`.
+            examples: `x` is `(T, N, *x)`, `y` is `(T, N)` or, in segmentation, `(T, N, H, W)` class ids, or `(T, N, D)`
+                targets, `mask` is `(T, N)`.
         """
 
     @abstractmethod
     def predict(self, state: Tree, x: Tree) -> Tensor:
-        """Return logits `(T, Q, C)` or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
+        """Return logits `(T, Q, C)`, of pixels `(T, Q, C, H, W)`, or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
 
     def deviation(self, state: Tree, x: Tree) -> Tensor | None:
         """Return the standard deviation `(T, Q, D)` of what will be measured, noise included, about predicted values.
@@ -112,7 +113,7 @@ class Prior(nn.Module, ABC):
             state: the belief to begin with; None for `start`.
 
         Returns:
-            Logits `(T, S, C)` or values `(T, S, D)`.
+            Logits `(T, S, C)`, of pixels `(T, S, C, H, W)`, or values `(T, S, D)`.
 
         Raises:
             ShapeError: if `state` is of another number of streams.
@@ -150,7 +151,7 @@ def step_by_step(
         state: the belief to begin with.
 
     Returns:
-        `(T, S, C)` or `(T, S, D)`.
+        `(T, S, C)`, `(T, S, D)` or `(T, S, C, H, W)`.
 
     Raises:
         ShapeError: if `state` is of another number of streams.
@@ -170,6 +171,9 @@ def step_by_step(
         if arrived is not None:
             state = observe(state, arrived)
     # A class that first arrives later had no probability before.
-    width = max(prediction.shape[-1] for prediction in predictions)
-    padded = [functional.pad(part, (0, width - part.shape[-1]), value=-torch.inf) for part in predictions]
+    width = max(prediction.shape[2] for prediction in predictions)
+    padded = [
+        functional.pad(part, (*[0, 0] * (part.ndim - 3), 0, width - part.shape[2]), value=-torch.inf)
+        for part in predictions
+    ]
     return torch.cat(padded, dim=1)

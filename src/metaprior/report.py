@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from metaprior.errors import missing
 from metaprior.files import write_bytes, write_text
+from metaprior.tasks.scores import metric_of
 
 if TYPE_CHECKING:
     from metaprior.compare import Comparison, Entry
@@ -20,7 +21,8 @@ columns = ("prior", "test score", "margin", "transd.", "params", "state", "acqui
 
 _HELP = {
     "prior": "† marks a control",
-    "test score": "mean over the test tasks and its 95 % interval: accuracy, or mean squared error for regression",
+    "test score": "mean over the test tasks and its 95 % interval: accuracy, mean squared error for regression, "
+    "intersection over union for segmentation",
     "margin": "how much better than the best control, task by task, with its 95 % interval",
     "transd.": "transductive: whether predictions could depend on the other queries of a task",
     "params": "numbers carried from task to task",
@@ -45,7 +47,7 @@ def rows(comparison: "Comparison") -> list[tuple[str, ...]]:
 
 def _row(comparison: "Comparison", entry: "Entry") -> tuple[str, ...]:
     evaluation, margin = entry.evaluation, comparison.margin(entry)
-    percent = 100 if evaluation.metric == "accuracy" else 1
+    percent = 100 if metric_of(evaluation.metric).share else 1
     return (
         entry.name + ("†" if entry.control else ""),
         str(evaluation),
@@ -91,7 +93,7 @@ def draw_curves(comparison: "Comparison") -> bytes:
     """Return a PNG of score against seconds of acquisition and, where it was measured, score against shots."""
     from matplotlib.figure import Figure
 
-    accuracy = comparison.entries[0].evaluation.metric == "accuracy"
+    metric = metric_of(comparison.entries[0].evaluation.metric)
     by_shots = _by_shots(comparison)
     figure = Figure(figsize=(11 if by_shots else 6, 4.2), layout="constrained")
     axes = figure.subplots(1, 2 if by_shots else 1, squeeze=False)[0]
@@ -109,9 +111,9 @@ def draw_curves(comparison: "Comparison") -> bytes:
             axes[1].errorbar(counts, means, margins, marker="o", markersize=4, capsize=3, **style)
     for axis, label in zip(axes, ("seconds of acquisition", "shots"), strict=False):
         axis.set_xlabel(label)
-        axis.set_ylabel("accuracy" if accuracy else "mean squared error")
+        axis.set_ylabel(metric.title)
         axis.grid(alpha=0.3)
-        if accuracy:
+        if metric.share:
             axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         else:
             axis.set_yscale("log")

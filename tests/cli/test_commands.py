@@ -162,6 +162,22 @@ def test_acquisition_goes_on_from_a_run_with_other_tasks(tmp_path, capsys):
     assert "expected no --prior and no --net" in " ".join(capsys.readouterr().err.split())
 
 
+def test_masks_are_learned_in_streams(tmp_path, capsys):
+    tasks = ["--tasks", "glyph_scenes", "--tasks.size", "16", "--tasks.distractors", "1", "--tasks.shots", "3"]
+    words = ["--prior", "distributed_memory", "--net", "unet", "--net.widths", "[4,4]", *tasks, "--delay", "1"]
+    run, out = str(tmp_path / "run"), tmp_path / "out"
+    assert main(["acquire", *words, "--steps", "1", "--validations", "1", "--validation-tasks", "2", "--out", run]) == 0
+    assert main(["stream", run, "--streams", "2", "--out", str(out)]) == 0
+    assert "step iou" in " ".join(capsys.readouterr().out.split())
+    assert (out / "steps.csv").read_text().startswith("step,iou,iou of the last 10 steps\n")
+    assert main(["evaluate", run, "--episodes", "2"]) == 0
+    assert "metric iou" in " ".join(capsys.readouterr().out.split())
+    assert main(["acquire", "--prior", "protonet", *tasks, "--steps", "1"]) == 2
+    assert "ProtoNet is for classification tasks; GlyphScenes has segmentation" in capsys.readouterr().err
+    assert main(["acquire", "--prior", "maml", "--net", "conv4", *tasks, "--steps", "1"]) == 2
+    assert "net: 'conv4' does not label pixels" in capsys.readouterr().err
+
+
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out

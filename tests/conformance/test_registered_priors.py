@@ -21,11 +21,12 @@ SOURCES = {
         "classification": ToyTasks("classification", (1, 16, 16), outputs=2, pool=4),
         "regression": ToyTasks("regression", (1, 16, 16), outputs=2, shots=4, queries=3),
     },
+    "unet": {"segmentation": ToyTasks("segmentation", (2, 8, 8), outputs=3, shots=4, queries=3)},
 }
-SIZES = {"mlp": {"hidden": (8,)}, "conv4": {"width": 4}}
+SIZES = {"mlp": {"hidden": (8,)}, "conv4": {"width": 4}, "unet": {"widths": (4, 8)}}
 CHECKS = dict(conformance_checks())
 LONG = {"maml", "protonet"}
-STEPS = {"mlp": {"steps": 3, "inner_steps": 2}, "conv4": {"steps": 2, "inner_steps": 1}}
+STEPS = {net: {"steps": 2, "inner_steps": 1} for net in SOURCES} | {"mlp": {"steps": 3, "inner_steps": 2}}
 
 
 def builder(name: str, net: str) -> Callable[[TaskSpec], Prior]:

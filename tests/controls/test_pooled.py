@@ -7,9 +7,10 @@ from torch.nn import functional
 
 from metaprior import FineTune, Frozen, acquire, evaluate
 from metaprior.errors import MetapriorError
-from metaprior.nets import MLP
+from metaprior.nets import MLP, UNet
 from metaprior.nets import apply as apply_net
 from metaprior.tasks import ClassPool, ClassSource, Episode, Examples
+from metaprior.testing import ToyTasks
 
 
 class Blobs(ClassSource):
@@ -67,3 +68,16 @@ def test_says_what_is_missing():
     examples = Examples(torch.zeros(1, 2, 3), torch.zeros(1, 2, dtype=torch.long))
     with pytest.raises(MetapriorError, match="expected `labels`"):
         FineTune(MLP(3), outputs=2, pool=4).loss(Episode(examples, examples))
+
+
+@pytest.mark.parametrize("cls", [FineTune, Frozen])
+def test_pixels_are_labelled_by_one_head_that_carries_over(cls):
+    episode = ToyTasks("segmentation", (2, 4, 4), outputs=3).sample(2, torch.Generator().manual_seed(0))
+    prior = cls(UNet(2, widths=(4, 8)), outputs=3, steps=0)
+    x = torch.cat([episode.support.x, episode.query.x], 1).flatten(0, 1)
+    y = torch.cat([episode.support.y, episode.query.y], 1).flatten(0, 1)
+    torch.testing.assert_close(prior.loss(episode), functional.cross_entropy(prior.head(prior.net(x)), y))
+    expected = prior.head(prior.net(episode.query.x.flatten(0, 1))).unflatten(0, episode.query.y.shape[:2])
+    torch.testing.assert_close(prior.predict(prior.start(2), episode.query.x), expected)
+    with pytest.raises(MetapriorError, match="pool: expected None for a network that labels pixels, got 9"):
+        cls(UNet(2, widths=(4, 8)), outputs=3, pool=9)

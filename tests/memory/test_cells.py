@@ -7,6 +7,7 @@ from torch.autograd import gradcheck
 from torch.func import vmap
 
 from metaprior.memory import Carried, Cell
+from metaprior.memory.cells import _class_means
 from metaprior.tree import map_tensors
 
 SHAPES = pytest.mark.parametrize("shape", [(3,), (3, 4, 5)], ids=["vector", "map"])
@@ -96,3 +97,63 @@ def test_what_is_carried_stays_bounded(shape):
     x, told = steps(shape, count=200)
     outputs, _ = cell(10 * x, cell.start(2), told)
     assert outputs.abs().max() <= 1
+
+
+def masks(count=5, tasks=2):
+    """Shares of three classes in 4 x 5 places, for each step."""
+    return torch.rand(tasks, count, 3, 4, 5, generator=torch.Generator().manual_seed(7)).double().softmax(2)
+
+
+def told_masks(means, feedback=3):
+    return Cell((3, 4, 5), feedback, torch.Generator().manual_seed(0), means).double()
+
+
+def test_a_mask_that_is_the_same_everywhere_is_a_label():
+    cell, (x, told) = told_masks(means=False), steps((3, 4, 5), feedback=3)
+    everywhere = told[..., None, None].expand(-1, -1, -1, 4, 5)
+    expected, got = (cell(x, cell.start(2), each) for each in (told, everywhere))
+    torch.testing.assert_close(got, expected)
+
+
+def test_a_mask_matters_where_it_is_and_around_it_later():
+    cell, (x, _) = told_masks(means=False), steps((3, 4, 5))
+    changed = masks()
+    changed[:, 1, :, 0, 0] = changed[:, 1, [1, 2, 0], 0, 0]
+    differ = [cell(x, cell.start(2), each)[0] for each in (masks(), changed)]
+    where = (differ[0] - differ[1]).abs().amax((0, 2)) > 1e-12
+    assert not where[0].any()
+    assert where[1].nonzero().tolist() == [[0, 0]]
+    assert where[2].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
+def test_the_mean_over_a_class_reaches_every_place():
+    cell, (x, _) = told_masks(means=True), steps((3, 4, 5))
+    changed = masks()
+    changed[:, 1, :, 0, 0] = changed[:, 1, [1, 2, 0], 0, 0]
+    first, second = (cell(x, cell.start(2), each)[0] for each in (masks(), changed))
+    assert ((first - second).abs().amax((0, 2))[1] > 1e-12).all()
+    means = _class_means(torch.arange(4.0).view(1, 1, 2, 2), torch.tensor([[[[1.0, 0], [0, 1]], [[0, 0], [0, 0]]]]))
+    assert means.flatten().tolist() == [1.5, 0], "of places 0 and 3; of none"
+
+
+@pytest.mark.parametrize("means", [False, True])
+def test_cells_told_masks_take_steps_one_by_one_and_ignore_padding(means):
+    cell, (x, _), told = told_masks(means), steps((3, 4, 5)), masks()
+    real = torch.tensor([[True, False, True, True, False], [False, True, True, True, True]])
+    _, last = cell(x, cell.start(2), told, real)
+    carried = cell.start(2)
+    for step in range(5):
+        part = slice(step, step + 1)
+        _, carried = cell(x[:, part], carried, told[:, part], real[:, part])
+    torch.testing.assert_close(carried, last)
+    _, alone = cell(x[:1, real[0]], cell.start(1), told[:1, real[0]])
+    torch.testing.assert_close(map_tensors(lambda leaf: leaf[:1], last), alone)
+    x = x[:1, :2].requires_grad_()
+    assert gradcheck(lambda x: cell(x, cell.start(1), told[:1, :2])[0], (x,))
+
+
+def test_means_change_no_other_weight():
+    plain, more = told_masks(means=False).state_dict(), told_masks(means=True).state_dict()
+    assert set(more) - set(plain) == {"from_means"}
+    assert all(torch.equal(more[name], plain[name]) for name in plain)
+    assert told_masks(means=True, feedback=0).from_means is None

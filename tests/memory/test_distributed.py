@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from metaprior import DistributedMemory, acquire, evaluate, load_state, save_state
+from metaprior import DistributedMemory, acquire, evaluate, follow, load_state, save_state
 from metaprior.errors import CheckpointError, MetapriorError, ShapeError, UnknownNameError
-from metaprior.nets import MLP, Conv4, ConvNet, ResNet12
-from metaprior.tasks import Examples, Stream, Streams, Strokes
+from metaprior.nets import MLP, Conv4, ConvNet, ResNet12, UNet
+from metaprior.tasks import Examples, GlyphScenes, Stream, Streams, Strokes
 from metaprior.tree import tensors
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -123,6 +123,97 @@ def test_an_interrupted_stream_loses_no_label_that_has_arrived():
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
     torch.testing.assert_close(whole, prior.stream(STREAM))
     torch.testing.assert_close(end.label, after.label)
+
+
+MASKS = Stream(
+    Examples(
+        torch.rand(2, 5, 1, 8, 8, generator=RANDOM),
+        torch.randint(2, (2, 5, 8, 8), generator=RANDOM),
+    )
+)
+
+
+def build_for_masks(**arguments):
+    return DistributedMemory(UNet(1, 2, (4, 8)), (1, 8, 8), 2, **arguments)
+
+
+def test_cells_of_an_encoder_and_decoder_have_maps_of_its_scales():
+    prior = build_for_masks()
+    start = prior.start(3)
+    shapes = {"encoder.0": (4, 8, 8), "encoder.1": (8, 4, 4), "decoder.0": (4, 8, 8)}
+    assert {name: tuple(carried.memory.shape[1:]) for name, carried in start.cells.items()} == shapes
+    assert start.label.shape == (3, 3, 8, 8)
+    assert prior.stream(MASKS).shape == (2, 5, 2, 8, 8)
+    assert prior.predict(prior.start(2), MASKS.examples.x).shape == (2, 5, 2, 8, 8)
+    assert list(build_for_masks(where=r"^decoder\.\d+$").start(1).cells) == ["decoder.0"]
+    told = [cell.from_means is not None for cell in build_for_masks(feedback="last").cells]
+    assert told == [False, False, True]
+
+
+@pytest.mark.parametrize("delay", [1, 2])
+@pytest.mark.parametrize("arguments", [{}, {"late": "wait"}, {"feedback": "last"}, {"means": False}], ids=str)
+def test_a_mask_matters_from_when_it_arrives(delay, arguments):
+    prior = build_for_masks(**arguments)
+    y = MASKS.examples.y.clone()
+    y[:, 1] = 1 - y[:, 1]
+    before, after = (prior.stream(Stream(Examples(MASKS.examples.x, each), delay)) for each in (MASKS.examples.y, y))
+    assert [torch.equal(before[:, step], after[:, step]) for step in range(5)] == [
+        step < 1 + delay for step in range(5)
+    ]
+
+
+def test_masks_do_not_matter_to_who_is_told_none_or_where_they_never_come():
+    other = Examples(MASKS.examples.x, 1 - MASKS.examples.y)
+    prior = build_for_masks(feedback="none")
+    assert torch.equal(prior.stream(MASKS), prior.stream(Stream(other)))
+    never = torch.zeros(2, 5, dtype=torch.long)
+    prior = build_for_masks()
+    assert torch.equal(prior.stream(Stream(MASKS.examples, never)), prior.stream(Stream(other, never)))
+
+
+@pytest.mark.parametrize("arguments", [{"steps_at_once": 2}, {"save_memory": True, "steps_at_once": 1}], ids=str)
+def test_the_schedule_does_not_matter_to_masks(arguments):
+    reference, prior = build_for_masks().double(), build_for_masks(**arguments).double()
+    stream = MASKS.to(torch.float64)
+    expected = torch.autograd.grad(reference.stream_loss(stream), list(reference.parameters()))
+    got = torch.autograd.grad(prior.stream_loss(stream), list(prior.parameters()))
+    torch.testing.assert_close(got, expected)
+
+
+def test_a_stream_of_masks_can_be_interrupted_and_stored(tmp_path):
+    prior = build_for_masks()
+    whole, after = prior.follow(MASKS)
+    first, between = prior.follow(Stream(MASKS.examples.take(slice(0, 2))))
+    save_state(between, tmp_path / "state.safetensors")
+    second, end = prior.follow(
+        Stream(MASKS.examples.take(slice(2, 5))), load_state(prior, tmp_path / "state.safetensors")
+    )
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(tensors(end), tensors(after))
+
+
+def test_masks_of_another_size_are_refused():
+    prior = build_for_masks()
+    with pytest.raises(ShapeError, match=r"y: expected masks of 8 x 8 places, got shape \(2, 5, 4, 4\)"):
+        prior.observe(prior.start(2), Examples(MASKS.examples.x, MASKS.examples.y[..., :4, :4]))
+
+
+@pytest.mark.slow
+def test_it_learns_which_character_of_a_scene_to_find():
+    """At the third scene, far better than at the first, and than its twin that is told nothing."""
+    pytest.importorskip("matplotlib", reason="needs the extra 'vision'")
+    scenes = GlyphScenes(shots=3, queries=1, distractors=1, size=16, clutter=0, noise=0.02, train_characters=6)
+    overlap = {}
+    for feedback in ("all", "none"):
+        net = UNet(1, 2, (8, 16), seed=0)
+        prior = DistributedMemory(net, (1, 16, 16), 2, r"^(encoder\.1|decoder\.0)$", feedback)
+        source = Streams(scenes)
+        acquire(prior, source, steps=900, learning_rate=3e-3, clip=1.0, anneal=False, validations=0)
+        # Scenes never seen, of the characters that it learned to tell apart.
+        overlap[feedback] = follow(prior, source, streams=100, split="train").by_step().tolist()
+    assert overlap["all"][2] > 0.65
+    assert overlap["all"][2] > overlap["all"][0] + 0.2
+    assert overlap["all"][2] > overlap["none"][2] + 0.2
 
 
 @pytest.mark.slow

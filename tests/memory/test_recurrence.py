@@ -11,12 +11,12 @@ SHAPES = pytest.mark.parametrize("shape", [(3,), (3, 4, 5), (2, 1, 1)], ids=["ve
 REAL = torch.tensor([[True, True], [False, True], [True, True], [True, False], [False, False]])
 
 
-def inputs(shape, steps=5, tasks=2):
+def inputs(shape, steps=5, tasks=2, places=()):
     random = torch.Generator().manual_seed(0)
     features, kernel = shape[0], [1, 1] if len(shape) > 1 else []
     shapes = [
         (steps, tasks, *shape),
-        (steps, tasks, 4 * features),
+        (steps, tasks, 4 * features, *places),
         (4 * features, features, *kernel),
         (4 * features, features, *[3 * side for side in kernel]),
         (tasks, *shape),
@@ -34,6 +34,16 @@ def test_values_and_first_derivatives(shape, real):
         outputs, memory = function(*given, real)
         weights = torch.linspace(1, 2, outputs.numel(), dtype=torch.float64).view(outputs.shape)
         gradients = torch.autograd.grad((outputs * weights).sum() + memory.square().sum(), given)
+        found.append((outputs, memory, *gradients))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
+
+
+def test_what_is_told_may_differ_from_place_to_place():
+    found = []
+    for function in (_Recur.apply, _recur):
+        given = inputs((3, 4, 5), places=(4, 5))
+        outputs, memory = function(*given, REAL)
+        gradients = torch.autograd.grad(outputs.square().sum() + memory.sum(), given)
         found.append((outputs, memory, *gradients))
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
 

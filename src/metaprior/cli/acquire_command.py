@@ -49,8 +49,7 @@ def run(words: Sequence[str]) -> None:
     options = {key: parsed[key] for key in vars(parsed) if key not in apart}
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
-    metric = "accuracy" if source.spec.kind == "classification" else "mse"
-    with progress_bar(metric) as update:
+    with progress_bar(source.spec.kind) as update:
         name = parser.names.get("prior") or str(priors.name_of(type(prior)))
         acquired = acquire(prior, source, report=lambda line: update(name, line), facts=facts, **options)
     if acquired.interrupted:

@@ -42,7 +42,7 @@ def run(words: Sequence[str]) -> None:
         )
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))
-    with progress_bar("accuracy" if source.spec.kind == "classification" else "mse") as update:
+    with progress_bar(source.spec.kind) as update:
         comparison = compare(source, names, report=update, **options)
     table(columns, rows(comparison))
     console.print(comparison.verdict())

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from metaprior.acquire import Progress as Line
+from metaprior.tasks.scores import metric_of
 
 __all__ = ["console", "progress_bar", "table"]
 
@@ -20,7 +21,7 @@ def progress_bar(metric: str) -> Iterator[Callable[[str, Line | None], None]]:
     """Show a bar for each prior: time left, loss, and the last validation score.
 
     Args:
-        metric: "accuracy" or "mse".
+        metric: the name of that of the validation score, or the kind of the tasks.
 
     Yields:
         A function of a prior's name and its progress, None while it is being scored.
@@ -43,10 +44,7 @@ def progress_bar(metric: str) -> Iterator[Callable[[str, Line | None], None]]:
                 bars.update(shown[name], completed=1.0, note=f"{scores.get(name, '')} scoring ...")
                 return
             if line.validation is not None:
-                percent = metric == "accuracy"
-                scores[name] = (
-                    f"validation {100 * line.validation:.1f} %" if percent else f"validation {line.validation:.4g}"
-                )
+                scores[name] = f"validation {metric_of(metric).text(line.validation)}"
             note = f"step {line.step}  loss {line.loss:.4g}  {scores.get(name, '')}"
             bars.update(shown[name], completed=line.fraction, note=note)
 

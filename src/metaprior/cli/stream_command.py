@@ -9,6 +9,7 @@ from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError
 from metaprior.follow import follow
 from metaprior.registry import sources
+from metaprior.tasks.scores import metric_of
 from metaprior.tasks.streams import Streams
 
 __all__ = ["run"]
@@ -43,13 +44,16 @@ def run(words: Sequence[str]) -> None:
     settings = own | {name: value for name, value in asked.items() if value is not None}
     streams = Streams(source, **settings)
     log = follow(prior, streams, parsed.streams, parsed.seed, parsed.split)
-    percent = log.metric == "accuracy"
-    shown = log.by_presentation(most=10)
+    metric, shown = metric_of(log.metric), log.by_presentation(most=10)
     if shown:
-        rows = [(str(number), f"{100 * value:.1f} %") for number, value in shown.items()]
-        table(("presentation", "accuracy"), rows, title="of a class, over all streams")
+        rows = [(str(number), metric.text(value)) for number, value in shown.items()]
+        table(("presentation", metric.name), rows, title="of a class, over all streams")
+    elif metric.name == "iou":
+        # The masks of a task are few, and show one thing: each is another presentation of it.
+        rows = [(str(step + 1), metric.text(value)) for step, value in enumerate(log.by_step().tolist())]
+        table(("step", metric.name), rows)
     result = log.result()
-    score = f"{100 * result['mean']:.2f} %" if percent else f"{result['mean']:.4g}"
+    score = metric.text(result["mean"], digits=2)
     cost = f"{1000 * log.step_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"
     console.print(f"[bold]{score}[/bold] over {result['steps']} steps of {result['streams']} streams; {cost}")
     if result["average_precision"] is not None:

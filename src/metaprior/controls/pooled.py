@@ -15,7 +15,7 @@ from metaprior.nets import BatchNorm, apply, apply_per_task, best_chunk, default
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
-from metaprior.tasks.scores import task_losses
+from metaprior.tasks.scores import KINDS, task_losses
 from metaprior.tree import Tree, map_chunks
 
 __all__ = ["FineTune", "Frozen"]
@@ -24,6 +24,7 @@ __all__ = ["FineTune", "Frozen"]
 class _Pooled(Prior):
     """Pre-training on the pool; what is common to the controls that begin with it."""
 
+    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     headless: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module, outputs: int, pool: int | None, steps: int, learning_rate: float):
@@ -31,6 +32,8 @@ class _Pooled(Prior):
         features = getattr(net, "features", None)
         if not isinstance(features, int):
             raise MetapriorError("net: expected a network with an attribute `features`, the width F of its output")
+        if pool is not None and getattr(net, "labels_pixels", False):
+            raise MetapriorError(f"pool: expected None for a network that labels pixels, got {pool}")
         self.net = net
         self.outputs = outputs
         self.pool = pool
@@ -38,8 +41,8 @@ class _Pooled(Prior):
         self.learning_rate = learning_rate
         # Features that are rectified share a large mean, which hides the classes of a big pool from a linear head.
         self.neck = nn.Identity() if pool is None else BatchNorm(features)
-        self.head = uninitialised(nn.Linear, features, outputs if pool is None else pool)
-        self.task_head = uninitialised(nn.Linear, features, outputs)
+        self.head = self._head(outputs if pool is None else pool)
+        self.task_head = self._head(outputs)
         initialise(nn.ModuleDict({"head": self.head}), seed=0)
         for parameter in self.task_head.parameters():
             nn.init.zeros_(parameter.requires_grad_(False))
@@ -56,13 +59,19 @@ class _Pooled(Prior):
     def loss(self, episode: Episode) -> Tensor:
         """Return the mean loss over all examples of the tasks, by their class in the whole pool."""
         examples = episode.support.joined(episode.query)
-        prediction = self.head(apply(self._body[0], examples.x, examples.mask))
+        prediction = apply(nn.Sequential(*self._body, self.head), examples.x, examples.mask)
         if self.pool is None:
             return task_losses(prediction, examples).mean()
         if episode.labels is None or examples.y is None:
             raise MetapriorError("episode: expected `labels`, the pool's own class ids, since `pool` was given")
         classes = episode.labels.gather(1, examples.y).masked_fill(~examples.real, -1)
         return functional.cross_entropy(prediction.flatten(0, 1), classes.flatten(), ignore_index=-1)
+
+    def _head(self, outputs: int) -> nn.Module:
+        """Return a linear head without weights; for a network that labels pixels, one for all of them."""
+        if getattr(self.net, "labels_pixels", False):
+            return uninitialised(nn.Conv2d, self.net.features, outputs, 1)  # type: ignore[arg-type]
+        return uninitialised(nn.Linear, self.net.features, outputs)  # type: ignore[arg-type]
 
     def _new_head(self, tasks: int) -> dict[str, Tensor]:
         """Return a head for each task: the pooled one where tasks share their targets, else zeros."""
@@ -75,7 +84,8 @@ class FineTune(_Pooled):
     """Pre-train one network on the pool, then train all of it, with a new head, on the support set.
 
     Args:
-        net: from `(N, *x)` to features `(N, F)`, with F as its attribute `features`.
+        net: from `(N, *x)` to features `(N, F)`, or, if it labels pixels, `(N, F, H, W)`, with F as its attribute
+            `features`.
         outputs: C or D.
         pool: G, the number of classes of the training tasks together; None where tasks share their targets.
         steps: of Adam on the support set.

@@ -13,6 +13,7 @@ from metaprior.nets import apply_per_task, best_chunk, default_net
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tasks.scores import KINDS
 from metaprior.tree import Tree, map_chunks
 
 __all__ = ["Scratch"]
@@ -23,7 +24,7 @@ class Scratch(Prior):
     """Train a network on the support set alone, from its initial weights.
 
     Args:
-        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`.
+        net: from `(N, *x)` to logits `(N, C)`, of pixels `(N, C, H, W)`, or values `(N, D)`.
         steps: of Adam on the support set.
         learning_rate: of Adam.
 
@@ -36,6 +37,7 @@ class Scratch(Prior):
         torch.Size([2, 7, 1])
     """
 
+    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     learns: ClassVar[bool] = False
 
     def __init__(self, net: nn.Module, steps: int = 20, learning_rate: float = 0.01):

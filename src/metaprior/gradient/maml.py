@@ -4,7 +4,7 @@ Axis letters: T tasks, N support, Q query, C classes, D target features, F norm 
 """
 
 import re
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from metaprior.nets.norm import Statistics, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
-from metaprior.tasks.scores import task_losses
+from metaprior.tasks.scores import KINDS, task_losses
 from metaprior.tree import Tree, map_chunks
 
 __all__ = ["MAML", "FastWeights"]
@@ -39,7 +39,7 @@ class MAML(Prior):
     """Initial weights acquired so that `inner_steps` of gradient descent on the support set fit a task.
 
     Args:
-        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`.
+        net: from `(N, *x)` to logits `(N, C)`, of pixels `(N, C, H, W)`, or values `(N, D)`.
         inner_steps: gradient steps on the support set.
         step_size: of the inner steps, at the beginning if they are acquired; None for 0.01, or what `for_tasks` chose.
         first_order: leave second derivatives out of the outer gradient.
@@ -61,6 +61,8 @@ class MAML(Prior):
         >>> prior.predict(state, torch.zeros(4, 7, 1)).shape
         torch.Size([4, 7, 1])
     """
+
+    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
 
     def __init__(
         self,
@@ -103,9 +105,9 @@ class MAML(Prior):
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of as many outputs as the tasks have; steps are of size 0.1 for classification."""
+        """Build with a network of as many outputs as the tasks have; steps have size 0.01 for regression, else 0.1."""
         if arguments.get("step_size") is None:
-            arguments["step_size"] = 0.1 if spec.kind == "classification" else 0.01
+            arguments["step_size"] = 0.01 if spec.kind == "regression" else 0.1
         return cls(default_net(spec, spec.outputs, seed) if net is None else net, **arguments)
 
     @property

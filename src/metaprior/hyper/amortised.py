@@ -3,7 +3,7 @@
 Axis letters: T tasks, N support, Q query, C classes, D target features, E code.
 """
 
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from metaprior.hyper.hypernetwork import VECTORS, GeneratorName
 from metaprior.metric.labels import memberships
 from metaprior.nets import apply, default_net, width_of
 from metaprior.nets.norm import Statistics
+from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
 from metaprior.tree import Tree
@@ -75,6 +76,8 @@ class Amortised(Hypernet):
         >>> prior.predict(state, torch.zeros(4, 7, 1)).shape
         torch.Size([4, 7, 1])
     """
+
+    kinds: ClassVar[frozenset[str]] = Prior.kinds
 
     def __init__(
         self,

@@ -40,6 +40,8 @@ class Cell(nn.Module):
         shape: of what the cell takes and gives: `(F,)` or `(F, H, W)`.
         feedback: K; 0 for a cell that is told nothing.
         generator: of the initial weights.
+        means: whether a cell of maps that is told masks is also told, at every place, what it gave at the step before,
+            in the mean over each class, since what is seen in one place is to be known in another.
 
     Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000, open at first as Jozefowicz et
     al. 2015 advise; for maps Shi et al. 2015 (arXiv 1506.04214), without peepholes. Written from products because
@@ -52,7 +54,7 @@ class Cell(nn.Module):
         (torch.Size([2, 7, 8, 5, 5]), torch.Size([2, 8, 5, 5]))
     """
 
-    def __init__(self, shape: tuple[int, ...], feedback: int, generator: torch.Generator):
+    def __init__(self, shape: tuple[int, ...], feedback: int, generator: torch.Generator, means: bool = False):
         super().__init__()
         self.shape = shape
         features, maps = shape[0], len(shape) > 1
@@ -63,6 +65,7 @@ class Cell(nn.Module):
         self.from_input = weight(4 * features, features, 1, 1) if maps else weight(4 * features, features)
         self.from_output = weight(4 * features, features, 3, 3) if maps else weight(4 * features, features)
         self.from_label = weight(4 * features, feedback) if feedback else None
+        self.from_means = weight(4 * features, feedback * features) if maps and feedback and means else None
         self.bias = nn.Parameter(torch.zeros(4 * features))
 
     def start(self, tasks: int) -> Carried:
@@ -78,34 +81,63 @@ class Cell(nn.Module):
         Args:
             x: `(T, S, F)` or `(T, S, F, H, W)`.
             carried: from the step before.
-            feedback: `(T, S, K)`; None for a cell that is told nothing.
+            feedback: `(T, S, K)`, or, for a cell of maps, of each place `(T, S, K, H, W)`; None for a cell that is told
+                nothing.
             real: `(T, S)`, False at steps that are padding and change nothing; None where all are real.
 
         Returns:
             The outputs of all steps, of the shape of `x`, and what is carried on.
         """
-        # Steps come first, so that what belongs to one of them lies together.
-        told = self._told(x, feedback).transpose(0, 1)
-        real = None if real is None else real.transpose(0, 1)
+        told = self._told(x, feedback)
+        if self.from_means is not None and feedback is not None:
+            return self._with_means(x, told, carried, feedback, real)
         weights: tuple[Tensor, Tensor] = (self.from_input, self.from_output)
         before = carried.output, carried.memory
         if self.shape[1:] == (1, 1):
             # Maps of one place are vectors, and kernels see nothing around it.
             weights = self.from_input[..., 0, 0], self.from_output[..., 1, 1]
-            before = carried.output.flatten(1), carried.memory.flatten(1)
+            before, told = (carried.output.flatten(1), carried.memory.flatten(1)), told.flatten(2)
+        # Steps come first, so that what belongs to one of them lies together.
+        steps = x.view(*x.shape[:2], *before[0].shape[1:]).transpose(0, 1)
         outputs, memory = recur(
-            x.view(*x.shape[:2], *before[0].shape[1:]).transpose(0, 1), told, *weights, *before, real
+            steps, told.transpose(0, 1), *weights, *before, None if real is None else real.transpose(0, 1)
         )
         outputs, memory = outputs.view(*outputs.shape[:2], *self.shape), memory.view(-1, *self.shape)
         return outputs.transpose(0, 1), Carried(outputs[-1], memory)
 
     def _told(self, x: Tensor, feedback: Tensor | None) -> Tensor:
-        """Return what is added at all places: the bias, one more for the forget gate, and what labels say."""
+        """Return what is added: the bias, one more for the forget gate, and what labels say, of all or each place."""
         features = self.shape[0]
         bias = self.bias + functional.pad(self.bias.new_ones(features), (features, 2 * features))
         if feedback is None or self.from_label is None:
             return bias.expand(*x.shape[:2], -1)
+        if feedback.ndim == 5:
+            told = functional.conv2d(feedback.flatten(0, 1), self.from_label[..., None, None], bias)
+            return told.unflatten(0, feedback.shape[:2])
         return functional.linear(feedback, self.from_label, bias)
+
+    def _with_means(
+        self, x: Tensor, told: Tensor, carried: Carried, masks: Tensor, real: Tensor | None
+    ) -> tuple[Tensor, Carried]:
+        """Take steps told, at every place, the means over each class of what was given at the step before."""
+        assert self.from_means is not None
+        gates = functional.conv2d(x.flatten(0, 1), self.from_input).unflatten(0, x.shape[:2]) + told
+        outputs = []
+        for step, gate in enumerate(gates.unbind(1)):
+            means = _class_means(carried.output, masks[:, step]).flatten(1)
+            gate = gate + functional.conv2d(carried.output, self.from_output, padding=1)
+            take, keep, show, new = (gate + functional.linear(means, self.from_means)[..., None, None]).chunk(4, dim=1)
+            memory = keep.sigmoid() * carried.memory + take.sigmoid() * new.tanh()
+            after = Carried(show.sigmoid() * memory.tanh(), memory)
+            carried = after if real is None else keep_if(real[:, step], after, carried)
+            outputs.append(carried.output)
+        return torch.stack(outputs, dim=1), carried
+
+
+def _class_means(maps: Tensor, shares: Tensor) -> Tensor:
+    """Return the mean `(T, K, F)` of maps `(T, F, H, W)` over each class; of it a place has a share, `(T, K, H, W)`."""
+    shares = shares.flatten(2)
+    return (shares @ maps.flatten(2).transpose(1, 2)) / shares.sum(-1, keepdim=True).clamp(min=1e-3)
 
 
 def run_steps(

@@ -1,6 +1,7 @@
 """Layer-distributed memory: a recurrent cell behind every block of a network, told the labels as they arrive.
 
-Axis letters: T streams, S steps, N support, Q query, C classes, D target features, K numbers of feedback.
+Axis letters: T streams, S steps, N support, Q query, C classes, D target features, K numbers of feedback, H and W
+places.
 """
 
 import copy
@@ -18,12 +19,13 @@ from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check
 from metaprior.memory.cells import Carried, Cell
 from metaprior.memory.dnc import DNC
 from metaprior.memory.external import ExternalMemory
-from metaprior.memory.feedback import arriving, encode, nothing, previous, width
+from metaprior.memory.feedback import arriving, encode, nothing, previous, resized, width
 from metaprior.nets import Conv4, channels_last, default_net
 from metaprior.nets.norm import builtin_norms, sees_batch
 from metaprior.prior import Prior
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
+from metaprior.tasks.scores import KINDS
 from metaprior.tasks.stream import Stream
 from metaprior.tree import Tree, map_tensors, tensors
 
@@ -39,7 +41,7 @@ _CELLS: dict[str, type[Cell] | type[ExternalMemory] | type[DNC]] = {
 }
 _FEEDBACKS = ("all", "last", "none")
 _LATES = ("hold", "wait")
-STAGES = r"^(blocks|rectifiers)\.\d+$"
+STAGES = r"^(blocks|rectifiers|encoder|decoder)\.\d+$"
 """The pattern of the blocks of the library's own networks."""
 _GROUP = 16
 """Steps at a time where nothing is kept for a gradient: enough to be fast, few enough to be small."""
@@ -50,7 +52,7 @@ class Remembered(NamedTuple):
 
     Args:
         cells: what each cell carries, by the name of its block.
-        label: `(T, K)`, the label that arrived last and that no cell has been told yet.
+        label: `(T, K)`, or, for a mask, `(T, K, H, W)`: what arrived last and no cell has been told yet.
     """
 
     cells: dict[str, Carried]
@@ -62,10 +64,12 @@ class DistributedMemory(Prior):
     """Learn within a stream, by no gradient step: cells behind the blocks of a network carry what it has taught.
 
     The output of a block goes through its cell, and on to the next block. At each step every cell is told the label
-    that has just arrived: that of the example before, or, if labels are late, of one further back.
+    that has just arrived: that of the example before, or, if labels are late, of one further back. Where the
+    network labels pixels, that is a mask, averaged over the area that each place of a cell stands for.
 
     Args:
-        net: from `(N, *x)` to logits `(N, C)` or values `(N, D)`, without batch norm, which would see the future.
+        net: from `(N, *x)` to logits `(N, C)`, of pixels `(N, C, H, W)`, or values `(N, D)`, without batch norm, which
+            would see the future.
         x_shape: of one input.
         outputs: C or D.
         where: a regular expression; behind modules with a matching name there is a cell. Or "last", behind the last
@@ -78,6 +82,9 @@ class DistributedMemory(Prior):
             depend on it.
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
+        means: where the network labels pixels, also tell every place of a cell what the cell gave at the step before,
+            in the mean over each class of the mask. That was for the example that the mask belongs to, unless masks
+            are late and `late` is "hold".
         cell: "lstm"; or a cell with rows to write to, which it finds by content: "external", overwriting the row least
             used, or "dnc", which allocates, frees and links rows.
 
@@ -92,6 +99,7 @@ class DistributedMemory(Prior):
         torch.Size([2, 7, 3])
     """
 
+    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
     order_free: ClassVar[bool] = False
     incremental: ClassVar[bool] = True
     batch_norm: ClassVar[bool] = False
@@ -108,6 +116,7 @@ class DistributedMemory(Prior):
         steps_at_once: int | None = None,
         save_memory: bool = False,
         cell: CellName = "lstm",
+        means: bool = True,
     ):
         super().__init__()
         check_positive(outputs=outputs, steps_at_once=steps_at_once)
@@ -128,6 +137,7 @@ class DistributedMemory(Prior):
         self.steps_at_once = steps_at_once
         self.save_memory = save_memory
         self.cell = cell
+        self.means = means
         shapes = self._shapes()
         if not shapes:
             names = ", ".join(name for name, _ in net.named_modules() if name)
@@ -136,13 +146,13 @@ class DistributedMemory(Prior):
         random = torch.Generator().manual_seed(getattr(net, "seed", 0) + 1)
         self._places = list(shapes)
         self.cells = nn.ModuleList(
-            _CELLS[cell](shape, width(outputs) if name in told else 0, random) for name, shape in shapes.items()
+            self._cell(shape, width(outputs) if name in told else 0, random) for name, shape in shapes.items()
         )
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network for the inputs; Conv4 has 32 features and group norm here."""
-        if net is None and spec.is_image:
+        if net is None and spec.is_image and spec.kind != "segmentation" and spec.x_shape[1] >= 16:
             net = Conv4(spec.x_shape[0], spec.x_shape[1], spec.outputs, width=32, norm="group", seed=seed)
         given: dict[str, Any] = {"x_shape": spec.x_shape, "outputs": spec.outputs} | arguments
         return cls(default_net(spec, spec.outputs, seed) if net is None else net, **given)
@@ -150,14 +160,15 @@ class DistributedMemory(Prior):
     def start(self, tasks: int, about: Tree = None) -> Remembered:
         """Return memories of nothing, and no label."""
         cells = {name: cell.start(tasks) for name, cell in zip(self._places, self._cells, strict=True)}
-        return Remembered(cells, nothing(tasks, self.outputs, next(self.cells.parameters())))
+        return Remembered(cells, nothing(tasks, self.outputs, next(self.cells.parameters()), self._mask))
 
     def observe(self, state: Remembered, examples: Examples) -> Remembered:
         """Take a step on each example in turn, each told the label of the one before.
 
         Args:
             state: of T streams.
-            examples: `x` is `(T, N, *x)`; `y` is `(T, N)` class ids, `(T, N, D)` targets, or None if no label is known.
+            examples: `x` is `(T, N, *x)`; `y` is `(T, N)` or `(T, N, H, W)` class ids, `(T, N, D)` targets, or None if
+                no label is known.
 
         Raises:
             ShapeError: if `examples` and `state` disagree about T, `state` is of another network, an input is not of
@@ -172,12 +183,12 @@ class DistributedMemory(Prior):
         return Remembered(cells, label)
 
     def predict(self, state: Remembered, x: Tree) -> Tensor:
-        """Return logits `(T, Q, C)` or values `(T, Q, D)`: of each query, as if it were the next of the stream."""
+        """Return logits or values as `Prior.predict` does: of each query, as if it were the next of the stream."""
         self._check(state, x)
         tasks, queries = x.shape[:2]
         each = map_tensors(lambda leaf: leaf.repeat_interleave(queries, dim=0), state)
         logits, _ = self._run(x.flatten(0, 1)[:, None], each.cells, each.label[:, None], None)
-        return logits.view(tasks, queries, -1)
+        return logits.squeeze(1).unflatten(0, (tasks, queries))
 
     def enter(self, state: Remembered, x: Tensor) -> tuple[Tensor, Remembered]:
         """Predict the next input of each stream, and let it into the memory: one step. `tell` brings its label.
@@ -198,14 +209,15 @@ class DistributedMemory(Prior):
         """
         self._check(state, x[:, None])
         logits, cells = self._run(x[:, None], state.cells, state.label[:, None], None)
-        return logits[:, 0], Remembered(cells, nothing(len(x), self.outputs, state.label))
+        none = nothing(len(x), self.outputs, state.label, tuple(state.label.shape[2:]))
+        return logits[:, 0], Remembered(cells, none)
 
     def tell(self, state: Remembered, y: Tensor) -> Remembered:
         """Return the belief to which a label of each stream has come, of whichever of its inputs so far.
 
         Args:
             state: of T streams.
-            y: `(T,)` class ids or `(T, D)` targets.
+            y: `(T,)` or `(T, H, W)` class ids, or `(T, D)` targets.
 
         Raises:
             ShapeError: if a label does not fit the outputs.
@@ -229,7 +241,7 @@ class DistributedMemory(Prior):
         Labels that have not arrived by the end of the stream are no part of what is remembered.
 
         Returns:
-            Logits `(T, S, C)` or values `(T, S, D)`, and the belief after the stream.
+            Logits or values as `stream` does, and the belief after the stream.
         """
         state = self.start(stream.tasks) if state is None else state
         self._check(state, stream.examples.x)
@@ -245,8 +257,9 @@ class DistributedMemory(Prior):
         expected, got = ({name: _sizes(carried) for name, carried in of.cells.items()} for of in (self.start(1), state))
         if got != expected:
             raise ShapeError(f"state: expected memories of {expected}, got {got}")
-        if state.label.shape[1:] != (width(self.outputs),):
-            raise ShapeError(f"state: expected labels for {self.outputs} outputs, got {state.label.shape[-1] - 1}")
+        wanted = (width(self.outputs), *self._mask)
+        if tuple(state.label.shape[1:]) != wanted:
+            raise ShapeError(f"state: expected labels of the shape {wanted}, got {tuple(state.label.shape[1:])}")
 
     def _check(self, state: Remembered, x: Tensor) -> None:
         self.check_state(state)
@@ -279,7 +292,9 @@ class DistributedMemory(Prior):
         sizes = first.shape[:2]
 
         def through(name: str, cell: nn.Module, output: Tensor) -> Tensor:
-            outputs, after[name] = cell(output.unflatten(0, sizes).transpose(0, 1), carried[name], feedback, real)
+            # The other cells take maps as vectors.
+            told = resized(feedback, cell.shape[1:] if isinstance(cell, Cell) else ())
+            outputs, after[name] = cell(output.unflatten(0, sizes).transpose(0, 1), carried[name], told, real)
             return outputs.transpose(0, 1).flatten(0, 1)
 
         flat = first.flatten(0, 1)
@@ -289,6 +304,11 @@ class DistributedMemory(Prior):
         with self._cells_in_place(through):
             logits = self.net(flat).unflatten(0, sizes)
         return logits.transpose(0, 1), after
+
+    def _cell(self, shape: tuple[int, ...], feedback: int, random: torch.Generator) -> nn.Module:
+        if self.cell == "lstm":
+            return Cell(shape, feedback, random, self.means and bool(self._mask))
+        return _CELLS[self.cell](shape, feedback, random)
 
     @contextmanager
     def _cells_in_place(self, through: Any) -> Iterator[None]:
@@ -312,7 +332,7 @@ class DistributedMemory(Prior):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of what leaves each block that has a cell, in the order in which they run.
 
-        A copy of the network is run once, on zeros.
+        A copy of the network is run once, on zeros; the size of its masks is noted.
         """
         shapes: dict[str, tuple[int, ...]] = {}
 
@@ -333,8 +353,9 @@ class DistributedMemory(Prior):
                 output = net(like.new_zeros(1, *self.x_shape))
         except RuntimeError as error:
             raise ShapeError(f"x_shape: the network does not take inputs of {self.x_shape} ({error})") from error
-        if output.shape[-1] != self.outputs:
-            raise ShapeError(f"outputs: expected {output.shape[-1]}, as the network has, got {self.outputs}")
+        if output.shape[1] != self.outputs:
+            raise ShapeError(f"outputs: expected {output.shape[1]}, as the network has, got {self.outputs}")
+        self._mask = tuple(output.shape[2:])
         return dict(list(shapes.items())[-1:]) if self.where == "last" else shapes
 
 

@@ -31,7 +31,8 @@ def recur(
 
     Args:
         x: `(S, T, F)` or `(S, T, F, H, W)`.
-        told: `(S, T, 4 F)`, the same for all places; z, and so told, is `i, f, o, g` in this order.
+        told: `(S, T, 4 F)`, the same for all places, or `(S, T, 4 F, H, W)`; z, and so told, is `i, f, o, g` in this
+            order.
         from_input: Wx, `(4 F, F)`, or a kernel `(4 F, F, height, width)`.
         from_output: Wh, likewise.
         output: h before the first step, `(T, F)` or `(T, F, H, W)`.
@@ -93,7 +94,7 @@ class _Recur(torch.autograd.Function):
         given = from_input, from_output
         from_input, from_output = (_scaled(weight, twice) for weight in given)
         # What each step computes takes the place of what went into it.
-        gates = _gates(x, told * twice, from_input)
+        gates = _gates(x, told * _along(twice, told), from_input)
         outputs, memories = _room(x, len(x) + 1), _room(x, len(x) + 1)
         outputs[0], memories[0] = output, memory
         for step, gate in enumerate(gates):
@@ -144,10 +145,10 @@ class _Recur(torch.autograd.Function):
                 to_output, to_memory = to_output + passed[0], to_memory + passed[1]
         all_steps, all_x = to_gates.flatten(0, 1), x.flatten(0, 1)
         to_x = _gradient(all_steps, all_x, from_input, to_weight=False) if ctx.needs_input_grad[0] else None
-        to_told = to_gates.flatten(3).sum(-1) if x.ndim > 3 else to_gates
+        to_told = to_gates if inputs[1].ndim == x.ndim else to_gates.flatten(3).sum(-1)
         return (
             to_x if to_x is None else to_x.unflatten(0, x.shape[:2]),
-            to_told * twice,
+            to_told * _along(twice, to_told),
             _scaled(_gradient(all_steps, all_x, from_input, to_weight=True), twice),
             _scaled(_gradient(all_steps, outputs[:-1].flatten(0, 1), from_output, to_weight=True), twice),
             to_output,
@@ -174,12 +175,16 @@ def _gradient(outer: Tensor, x: Tensor, weight: Tensor, to_weight: bool) -> Tens
 def _gates(x: Tensor, told: Tensor, from_input: Tensor) -> Tensor:
     """Return what does not depend on the step before, for all steps at once, `(S, T, 4 F)` or `(S, T, 4 F, H, W)`."""
     gates = _product(x.flatten(0, 1), from_input).unflatten(0, x.shape[:2])
-    return gates + told.view(*told.shape, *[1] * (x.ndim - 3))
+    return gates + told.view(*told.shape, *[1] * (x.ndim - told.ndim))
 
 
 def _twice(x: Tensor) -> Tensor:
     """Return by what each of the four gates is multiplied, `(4 F,)`."""
     return torch.cat([x.new_ones(3 * x.shape[2]), x.new_full((x.shape[2],), 2.0)])
+
+
+def _along(factors: Tensor, like: Tensor) -> Tensor:
+    return factors.view(-1, *[1] * (like.ndim - 3))
 
 
 def _scaled(weight: Tensor, factors: Tensor) -> Tensor:

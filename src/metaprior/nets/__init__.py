@@ -15,6 +15,7 @@ from metaprior.nets.layout import channels_last
 from metaprior.nets.mlp import MLP
 from metaprior.nets.norm import BatchNorm, builtin_norms, replace_builtin_norms, task_statistics
 from metaprior.nets.resnet12 import ResNet12
+from metaprior.nets.unet import UNet
 from metaprior.registry import nets
 from metaprior.tasks.episode import TaskSpec
 
@@ -24,6 +25,7 @@ __all__ = [
     "Conv4",
     "ConvNet",
     "ResNet12",
+    "UNet",
     "apply",
     "apply_per_task",
     "best_chunk",
@@ -41,7 +43,9 @@ __all__ = [
 
 
 def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: bool = True) -> nn.Module:
-    """Return the network that a prior gets when none is asked for: Conv4 for images, ConvNet for tiny ones, or an MLP.
+    """Return the network that a prior gets when none is asked for.
+
+    That is Conv4 for images, ConvNet for tiny ones, UNet where pixels are to be labelled, and else an MLP.
 
     Args:
         spec: the tasks that the network is for.
@@ -53,6 +57,8 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: 
         >>> default_net(TaskSpec("regression", (1,), 1), outputs=1).hidden
         (40, 40)
     """
+    if spec.kind == "segmentation":
+        return UNet(spec.x_shape[0], outputs, seed=seed)
     if spec.is_image:
         channels, size, _ = spec.x_shape
         if size < 16:
@@ -76,7 +82,8 @@ def net_for(
         arguments: further constructor arguments.
 
     Raises:
-        MetapriorError: if the network takes images and the tasks have none, or is made of another network.
+        MetapriorError: if the network takes images and the tasks have none, or is made of another network, or labels
+            pixels where the tasks are of something else, or the other way round.
 
     Example:
         >>> net_for("conv4", TaskSpec("classification", (1, 28, 28), 5), headless=True, width=8).features
@@ -88,6 +95,9 @@ def net_for(
         raise MetapriorError(f"net: '{name}' is made of another network; name that one, and the prior 'hypernet'")
     if "channels" in wanted and not spec.is_image:
         raise MetapriorError(f"net: '{name}' takes images; the inputs of these tasks have the shape {spec.x_shape}")
+    if getattr(cls, "labels_pixels", False) != (spec.kind == "segmentation"):
+        does = "labels pixels" if spec.kind != "segmentation" else "does not label pixels"
+        raise MetapriorError(f"net: '{name}' {does}; these are {spec.kind} tasks")
     fitting: dict[str, Any] = {
         "inputs": math.prod(spec.x_shape),
         "outputs": None if headless else spec.outputs,

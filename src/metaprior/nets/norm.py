@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.nets.convolve_pool import convolve_pool, sees_few
+from metaprior.nets.group_norm import GroupNorm
 from metaprior.nets.moments import moments, patch_moments
 from metaprior.nets.normalise_pool import normalise_pool, scale_rectify
 
@@ -200,16 +201,10 @@ def norm_layer(norm: Norm, features: int) -> nn.Module:
     if norm == "batch":
         return BatchNorm(features)
     if norm == "layer":
-        return nn.GroupNorm(1, features)
+        return GroupNorm(1, features)
     if norm == "group":
-        return _GroupNorm(max(1, features // 8), features)
+        return GroupNorm(max(1, features // 8), features)
     return nn.Identity()
-
-
-class _GroupNorm(nn.GroupNorm):
-    def forward(self, x: Tensor) -> Tensor:
-        # Under vmap, torch cannot tell the layout of channels-last maps, and gives up.
-        return super().forward(x.contiguous() if torch._C._are_functorch_transforms_active() else x)
 
 
 def builtin_norms(net: nn.Module) -> list[str]:

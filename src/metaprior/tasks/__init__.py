@@ -5,9 +5,11 @@ from metaprior.tasks.class_incremental import ClassIncremental
 from metaprior.tasks.corrupted import Corrupted
 from metaprior.tasks.electricity import Electricity
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.glyph_scenes import GlyphScenes
 from metaprior.tasks.glyphs import Glyphs
 from metaprior.tasks.images import Images
 from metaprior.tasks.linear import Linear
+from metaprior.tasks.nuclei import Nuclei
 from metaprior.tasks.omniglot import Omniglot
 from metaprior.tasks.roaming import Roaming
 from metaprior.tasks.scores import restrict, task_losses, task_scores
@@ -28,9 +30,11 @@ __all__ = [
     "Electricity",
     "Episode",
     "Examples",
+    "GlyphScenes",
     "Glyphs",
     "Images",
     "Linear",
+    "Nuclei",
     "Omniglot",
     "Roaming",
     "Sinusoid",

@@ -1,6 +1,6 @@
 """What a task is: immutable values with a leading task axis, and masks where tasks differ in size.
 
-Axis letters: T tasks, N examples, C classes, D target features.
+Axis letters: T tasks, N examples, C classes, D target features, H and W places.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -13,7 +13,10 @@ from torch.utils import _pytree as pytree
 from metaprior.errors import ShapeError
 from metaprior.tree import Tree, concatenate, map_tensors, tensors
 
-__all__ = ["Episode", "Examples", "TaskSpec", "check_tasks"]
+__all__ = ["Episode", "Examples", "Kind", "TaskSpec", "check_tasks"]
+
+Kind = Literal["classification", "regression", "segmentation", "rays"]
+"""What is to be predicted of an input: a class, numbers, or the class of each of its pixels."""
 
 
 class _Value:
@@ -50,8 +53,8 @@ class Examples(_Value):
 
     Args:
         x: inputs, `(T, N, *x)`; any tree of tensors with those leading axes.
-        y: class ids `(T, N)` of any integer dtype, kept as int64, or targets `(T, N, D)` of a floating dtype, or None
-            for unlabelled examples.
+        y: class ids `(T, N)` of any integer dtype, kept as int64, or those of each pixel `(T, N, H, W)`, or targets
+            `(T, N, D)` of a floating dtype, or None for unlabelled examples.
         mask: `(T, N)`, True where an example is real and False where it is padding; None where all are real.
 
     Raises:
@@ -81,8 +84,8 @@ class Examples(_Value):
         if self.y is not None and self.y.is_floating_point() and self.y.ndim != 3:
             raise ShapeError(f"y: expected targets of shape (T, N, D), got {tuple(self.y.shape)}")
         if self.y is not None and not self.y.is_floating_point():
-            if self.y.ndim != 2:
-                raise ShapeError(f"y: expected class ids of shape (T, N), got {tuple(self.y.shape)}")
+            if self.y.ndim not in (2, 4):
+                raise ShapeError(f"y: expected class ids of shape (T, N) or (T, N, H, W), got {tuple(self.y.shape)}")
             # One type for all class ids, since torch's losses and gathers take no other.
             object.__setattr__(self, "y", self.y.to(torch.int64))
         if self.mask is not None and (self.mask.ndim != 2 or self.mask.dtype != torch.bool):
@@ -182,9 +185,11 @@ class TaskSpec:
     """What all tasks of a source have in common; enough to choose a network for them.
 
     Args:
-        kind: whether targets are class ids or real numbers; "rays" is a regression of what rays see.
+        kind: whether targets are class ids, real numbers, or the class ids of each pixel; "rays" are a regression of
+            what rays see.
         x_shape: the shape of one input, `(channels, height, width)` for images, `(features,)` for vectors.
-        outputs: C, the most classes that a task can have, or D, the number of target features.
+        outputs: C, the most classes that a task can have (in segmentation, the background is one), or D, the number of
+            target features.
         pool: how many classes the training tasks draw from together; None where classes are not shared by tasks.
         unknown: whether the last of the classes stands for all that have not been seen; see `Stream`.
 
@@ -193,7 +198,7 @@ class TaskSpec:
         True
     """
 
-    kind: Literal["classification", "regression", "rays"]
+    kind: Kind
     x_shape: tuple[int, ...]
     outputs: int
     pool: int | None = None

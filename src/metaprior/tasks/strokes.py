@@ -10,7 +10,7 @@ from metaprior.errors import DataError, check_positive
 from metaprior.registry import sources
 from metaprior.tasks.source import ClassPool, ClassSource, Split
 
-__all__ = ["Strokes"]
+__all__ = ["Strokes", "draw_lines"]
 
 _LINES = 4
 _CLASSES = {"valid": 50, "test": 100}
@@ -68,16 +68,29 @@ class Strokes(ClassSource):
         ends = torch.rand(classes, 1, _LINES, 2, 2, generator=random) * 0.8 + 0.1
         there = torch.arange(_LINES) < torch.randint(2, _LINES + 1, (classes, 1, 1), generator=random)
         jittered = ends + self.jitter * torch.randn(classes, self.images, _LINES, 2, 2, generator=random)
-        ink = _drawn(jittered, self.size).masked_fill(~there[..., None, None], 0).amax(2)
+        ink = draw_lines(jittered, self.size, _WIDTH).masked_fill(~there[..., None, None], 0).amax(2)
         return ClassPool.full((255 * ink).round().to(torch.uint8)[:, :, None])
 
 
-def _drawn(ends: Tensor, size: int) -> Tensor:
-    """Return images `(G, M, L, S, S)` from 0 to 1 of lines between two ends `(G, M, L, 2, 2)`."""
+def draw_lines(ends: Tensor, size: int, width: float) -> Tensor:
+    """Draw each line in an image of its own.
+
+    Args:
+        ends: `(..., 2, 2)`, the row and column of both, in sides of the image.
+        size: S.
+        width: of a line, as the standard deviation of its profile, in sides of the image.
+
+    Returns:
+        `(..., S, S)`, from 0 to 1.
+
+    Example:
+        >>> draw_lines(torch.tensor([[0.5, 0.0], [0.5, 1.0]]), size=3, width=0.1)[:, 0].round()
+        tensor([0., 1., 0.])
+    """
     centres = (torch.arange(size) + 0.5) / size
     places = torch.stack(torch.meshgrid(centres, centres, indexing="ij"), dim=-1)
     begin, way = ends[..., 0, :], ends[..., 1, :] - ends[..., 0, :]
     begin, way = begin[..., None, None, :], way[..., None, None, :]
     along = (((places - begin) * way).sum(-1) / way.square().sum(-1).clamp(min=1e-6)).clamp(0, 1)
     distance = (places - begin - along[..., None] * way).square().sum(-1)
-    return torch.exp(-distance / (2 * _WIDTH**2))
+    return torch.exp(-distance / (2 * width**2))

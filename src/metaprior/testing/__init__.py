@@ -38,8 +38,8 @@ def check_prior(prior: Subject, source: TaskSource | None = None) -> dict[str, s
 
     Args:
         prior: a class of priors, a function from a `TaskSpec` to a new prior, or a prior.
-        source: of tasks that it is for, as small as can be; None for `ToyTasks` of each kind that it serves (for a
-            prior given as an object, of three classes in four features).
+        source: of tasks that it is for, as small as can be; None for `ToyTasks` of each kind that it serves
+            (segmentation only for a class; for a prior given as an object, of three classes in four features).
 
     Returns:
         What became of each check: "passed", or "skipped" and why.

@@ -29,8 +29,9 @@ def _garbage(examples: Examples) -> Examples:
 
 @check
 def check_shapes(case: Case) -> None:
-    """Predictions are `(T, Q, C)` or `(T, Q, D)`, and every tensor of a state has a leading task axis."""
-    outputs = case.source.spec.outputs
+    """Predictions are `(T, Q, C)`, `(T, Q, D)` or `(T, Q, C, H, W)`; tensors of a state have a leading task axis."""
+    spec = case.source.spec
+    outputs = (spec.outputs, *(spec.x_shape[1:] if spec.kind == "segmentation" else ()))
     for tasks in (3, 1):
         prior, episode = case.prior(), case.episode(tasks)
         start = prior.start(tasks, episode.about)
@@ -43,7 +44,7 @@ def check_shapes(case: Case) -> None:
             for queries in (episode.query.size, 1):
                 x = episode.query.take(slice(0, queries)).x
                 got = prior.predict(state, x)
-                expected = (tasks, queries, outputs)
+                expected = (tasks, queries, *outputs)
                 demand(
                     tuple(got.shape) == expected,
                     f"predict: expected (T, Q, outputs) = {expected} after {when}, got {tuple(got.shape)}",

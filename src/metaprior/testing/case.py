@@ -50,7 +50,10 @@ CHECKS: dict[str, Check] = {}
 
 
 def cases(subject: Subject, source: TaskSource | None = None) -> list[Case]:
-    """Return what is to be checked: on the tasks given, or on a toy source for each kind of task the prior serves."""
+    """Return what is to be checked: on the tasks given, or on a toy source for each kind of task the prior serves.
+
+    A function that builds the prior may have any network in mind, so that it is asked for none that labels pixels.
+    """
     if isinstance(subject, Prior):
         return [Case(lambda spec: copy.deepcopy(subject), source or ToyTasks())]
     build: Callable[[TaskSpec], Prior] = getattr(subject, "for_tasks", subject)
@@ -58,6 +61,8 @@ def cases(subject: Subject, source: TaskSource | None = None) -> list[Case]:
         return [Case(build, source)]
     kinds = build(ToyTasks().spec).kinds
     sources = [ToyTasks("classification", outputs=3), ToyTasks("regression", outputs=2)]
+    if hasattr(subject, "for_tasks"):
+        sources.append(ToyTasks("segmentation", (1, 8, 8), outputs=2))
     return [Case(build, source) for source in sources if source.kind in kinds]
 
 

@@ -1,15 +1,14 @@
 """Tasks so small that a whole conformance suite over them takes seconds.
 
-Axis letters: T tasks, N support, Q query, G classes in all, C classes of a task, D target features.
+Axis letters: T tasks, N support, Q query, G classes in all, C classes of a task, D target features, H and W places.
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from metaprior.tasks.episode import Episode, Examples, TaskSpec
+from metaprior.tasks.episode import Episode, Examples, Kind, TaskSpec
 from metaprior.tasks.source import Split, TaskSource
 
 __all__ = ["ToyTasks"]
@@ -18,7 +17,7 @@ _SEEDS = {"train": 0, "valid": 1, "test": 2}
 
 
 class ToyTasks(TaskSource):
-    """Classes are noisy points around random centres; regression targets are random linear functions.
+    """Classes are noisy points around random centres; regression targets, and scores of pixels, are linear functions.
 
     Args:
         kind: of the tasks.
@@ -36,14 +35,14 @@ class ToyTasks(TaskSource):
 
     def __init__(
         self,
-        kind: Literal["classification", "regression"] = "classification",
+        kind: Kind = "classification",
         x_shape: tuple[int, ...] = (4,),
         outputs: int = 3,
         shots: int = 2,
         queries: int = 2,
         pool: int = 6,
     ):
-        self.kind: Literal["classification", "regression"] = kind
+        self.kind: Kind = kind
         self.x_shape = x_shape
         self.outputs = outputs
         self.shots = shots
@@ -57,7 +56,8 @@ class ToyTasks(TaskSource):
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
         """Draw T tasks; each split has centres of its own."""
-        return (self._classes if self.kind == "classification" else self._functions)(tasks, generator, split)
+        draw = {"classification": self._classes, "regression": self._functions, "segmentation": self._masks}[self.kind]
+        return draw(tasks, generator, split)
 
     def _classes(self, tasks: int, generator: torch.Generator, split: Split) -> Episode:
         centres = torch.randn(self.pool, *self.x_shape, generator=torch.Generator().manual_seed(_SEEDS[split]))
@@ -74,6 +74,13 @@ class ToyTasks(TaskSource):
         slopes = torch.randn(tasks, features, self.outputs, generator=generator) / features**0.5
         x = torch.randn(tasks, self.shots + self.queries, *self.x_shape, generator=generator)
         return _split(x, x.flatten(2) @ slopes, self.shots)
+
+    def _masks(self, tasks: int, generator: torch.Generator, split: Split) -> Episode:
+        weights = torch.randn(tasks, self.outputs, self.x_shape[0], generator=generator)
+        biases = 0.3 * torch.randn(tasks, 1, self.outputs, 1, 1, generator=generator)
+        x = torch.randn(tasks, self.shots + self.queries, *self.x_shape, generator=generator)
+        scores = torch.einsum("tdc,tnchw->tndhw", weights, x) + biases
+        return _split(x, scores.argmax(2), self.shots)
 
 
 def _split(x: Tensor, y: Tensor, size: int, ways: Tensor | None = None, labels: Tensor | None = None) -> Episode:
