@@ -337,7 +337,7 @@ def test_a_state_of_other_streams_or_of_another_network_is_refused(tmp_path):
     for other, sentence in (
         (MLP(4, 3, hidden=(8, 5)), r"state: expected memories of .*\(5,\)\]\}, got .*\(6,\)\]\}"),
         (MLP(4, 3, hidden=(8,)), "state: expected memories of .*, got .*rectifiers.1"),
-        (MLP(4, 2, hidden=(8, 6)), "state: expected labels for 2 outputs, got 3"),
+        (MLP(4, 2, hidden=(8, 6)), r"state: expected labels of the shape \(3,\), got \(4,\)"),
     ):
         peer = DistributedMemory(other, (4,), other.outputs)
         with pytest.raises(CheckpointError, match=f"holds a belief of another network: {sentence}"):
