@@ -7,7 +7,7 @@ seeds=${2:-0 1 2}
 share=${3:-1} # of the steps, to try things out
 
 acquire() { # NAME STEPS TASKS_PER_STEP OPTIONS...
-    local name=$1 steps=$(($2 / share)) tasks=$3
+    local name=$1 steps=$((($2 + share - 1) / share)) tasks=$3
     shift 3
     for seed in $seeds; do
         local out="$runs/$name-$seed"
