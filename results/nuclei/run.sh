@@ -17,11 +17,13 @@ acquire() { # NAME STEPS OPTIONS...
     touch "$out/finished"
 }
 
+# Cells at the two coarser scales: those at the finest would take half of the time.
+where=(--prior.where '^(encoder\.[12]|decoder\.0)$')
 for seed in $seeds; do
-    stream=(--tasks.shots 11 --delay 1 --tasks_per_step 8)
-    acquire memory 200 --prior distributed_memory "${stream[@]}"
-    acquire memory,told-nothing 220 --prior distributed_memory --prior.feedback none "${stream[@]}"
-    acquire maml 400 --prior maml --prior.step_size 0.1 --prior.inner_steps 3 --tasks.shots 5 --tasks_per_step 4
+    stream=(--tasks.shots 11 --delay 1 --tasks_per_step 4)
+    acquire memory 400 --prior distributed_memory "${where[@]}" "${stream[@]}"
+    acquire memory,told-nothing 450 --prior distributed_memory --prior.feedback none "${where[@]}" "${stream[@]}"
+    acquire maml 120 --prior maml --prior.step_size 0.1 --prior.inner_steps 3 --tasks.shots 5 --tasks_per_step 4
     acquire fine_tune 1200 --prior fine_tune --tasks.shots 5 --tasks_per_step 4
 done
 
