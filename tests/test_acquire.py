@@ -311,10 +311,10 @@ def test_resuming_with_nothing_to_resume_begins(tmp_path):
 class Noisy(MLP):
     def __init__(self, outputs):
         super().__init__(1, outputs, hidden=(8,))
-        self.dropout = nn.Dropout(0.5)
+        self.leave_out = nn.Dropout(0.5)
 
     def forward(self, x):
-        return self.dropout(super().forward(x))
+        return self.leave_out(super().forward(x))
 
 
 @pytest.mark.parametrize("build", [lambda: Ridge(Noisy(None), outputs=1), lambda: MAML(Noisy(1), step_size=0.01)])

@@ -83,7 +83,7 @@ def test_the_card_tells_what_it_was_told(tmp_path):
     assert card["prior"] == "maml"
     assert card["arguments"]["net"] == {
         "net": "mlp",
-        "arguments": {"inputs": 2, "outputs": 3, "hidden": [4], "norm": "none", "seed": 1},
+        "arguments": {"inputs": 2, "outputs": 3, "hidden": [4], "norm": "none", "seed": 1, "dropout": 0.0},
     }
     assert card["versions"] == versions()
     assert (card["score"], card["tasks"]) == (0.5, {"source": "omniglot"})

@@ -214,6 +214,7 @@ def test_fsmol_files(tmp_path, monkeypatch):
         data.get("fsmol")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(data.find("fsmol", "fsmol_valid.csv.gz") is None, reason="FS-Mol is not here")
 def test_fsmol_as_it_is():
     source = FSMol(shots=16)

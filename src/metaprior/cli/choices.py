@@ -13,7 +13,7 @@ from metaprior.registry import nets, priors, sources
 
 __all__ = ["NET", "PRIOR", "TASKS", "own_tasks", "to_device"]
 
-PRIOR = Choice("prior", priors, skip=("net", "outputs", "pool", "features", "gate", "regression", "x_shape"))
+PRIOR = Choice("prior", priors, skip=("net", "outputs", "ways", "pool", "features", "gate", "regression", "x_shape"))
 TASKS = Choice("tasks", sources, shorthand={"images": "folder", "table": "file", "assays": "file"})
 NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "outputs", "seed"))
 

@@ -41,6 +41,7 @@ class OnlineMAML(MAML):
         torch.Size([2, 7, 3])
     """
 
+    kinds: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     order_free: ClassVar[bool] = False
     incremental: ClassVar[bool] = True
     batch_norm: ClassVar[bool] = False

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from metaprior.errors import check_positive
 from metaprior.memory.cells import Carried, Cell, linear
-from metaprior.metric.features import FeaturePrior, Unseen, fill_unseen, unseen_for
+from metaprior.metric.features import FeaturePrior, Unseen, fill_unseen, fitted
 from metaprior.metric.protonet import Prototypes, add, distances
 from metaprior.nets import default_net, width_of
 from metaprior.registry import priors
@@ -72,7 +72,7 @@ class CPM(FeaturePrior):
     incremental: ClassVar[bool] = True
     batch_norm: ClassVar[bool] = False
 
-    def __init__(self, net: nn.Module, ways: int = 2, hidden: int = 128, unseen: Unseen = "impossible"):
+    def __init__(self, net: nn.Module, ways: int = 2, hidden: int = 128, unseen: Unseen | None = None):
         super().__init__()
         check_positive(ways=ways, hidden=hidden)
         self.net = net
@@ -93,8 +93,7 @@ class CPM(FeaturePrior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features, and room for as many classes as the tasks have."""
-        given: dict[str, Any] = {"ways": spec.outputs, "unseen": unseen_for(spec)} | arguments
-        return cls(default_net(spec, None, seed, batch_norm=False) if net is None else net, **given)
+        return cls(default_net(spec, None, seed, batch_norm=False) if net is None else net, **fitted(spec, arguments))
 
     def start(self, tasks: int, about: Tree = None) -> Contextual:
         """Return no context, and prototypes of no examples."""
@@ -114,7 +113,7 @@ class CPM(FeaturePrior):
         reading, _ = self._read(features.reshape(tasks * queries, 1, -1), context, None)
         reading = _Reading(*(part.reshape(tasks, queries, -1) for part in reading))
         logits = -distances(reading.features, state.prototypes, reading.weights)
-        novelty = None if self.unseen == "impossible" else reading.novelty
+        novelty = None if self.unseen in (None, "impossible") else reading.novelty
         return fill_unseen(logits, state.prototypes.counts > 0, self.unseen, novelty)
 
     def _read(self, features: Tensor, context: Carried, real: Tensor | None) -> tuple[_Reading, Carried]:

@@ -18,7 +18,7 @@ from metaprior.tasks.episode import Examples, TaskSpec
 from metaprior.tasks.stream import Stream
 from metaprior.tree import Tree
 
-__all__ = ["FeaturePrior", "Unseen", "fill_unseen", "novelty_for", "unseen_for"]
+__all__ = ["FeaturePrior", "Unseen", "fill_unseen", "fitted", "novelty_for"]
 
 Unseen = Literal["impossible", "alike", "last"]
 _UNSEEN = ("impossible", "alike", "last")
@@ -56,28 +56,37 @@ class FeaturePrior(Prior):
         if sees_batch(self.net):
             return super().stream(stream, state)
         state = self.start(stream.tasks) if state is None else state
-        features = apply(self.net, stream.examples.x, stream.examples.mask)
+        # Of padding too, as the loop does: without batch norm, no example changes another.
+        features = apply(self.net, stream.examples.x)
         seen = replace(stream, examples=replace(stream.examples, x=features))
         return step_by_step(self.recall, self.remember, seen, state)
 
 
-def unseen_for(spec: TaskSpec) -> Unseen:
-    """Return how to treat classes without examples in some tasks: "last" if the last class stands for the unknown."""
-    return "last" if spec.unknown else "impossible"
+def fitted(spec: TaskSpec, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return constructor arguments with what fits some tasks where nothing was said: room, and what is unseen.
+
+    Example:
+        >>> fitted(TaskSpec("classification", (4,), 5, unknown=True), {"unseen": None})
+        {'ways': 5, 'unseen': 'last'}
+    """
+    given = {"ways": spec.outputs} | arguments
+    if given.get("unseen") is None:
+        given["unseen"] = "last" if spec.unknown else "impossible"
+    return given
 
 
-def novelty_for(unseen: Unseen, logit: float) -> nn.Parameter | None:
+def novelty_for(unseen: Unseen | None, logit: float) -> nn.Parameter | None:
     """Return the logit that classes without examples begin with; None if they are impossible.
 
     Raises:
         UnknownNameError: if there is no such way to treat them.
     """
-    if unseen not in _UNSEEN:
+    if unseen is not None and unseen not in _UNSEEN:
         raise UnknownNameError("choice for unseen", unseen, _UNSEEN)
-    return None if unseen == "impossible" else nn.Parameter(torch.tensor(logit))
+    return None if unseen in (None, "impossible") else nn.Parameter(torch.tensor(logit))
 
 
-def fill_unseen(logits: Tensor, seen: Tensor, unseen: Unseen, novelty: Tensor | None) -> Tensor:
+def fill_unseen(logits: Tensor, seen: Tensor, unseen: Unseen | None, novelty: Tensor | None) -> Tensor:
     """Give logits to the classes that have no examples.
 
     Args:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import check_positive
-from metaprior.metric.features import FeaturePrior, Unseen, novelty_for, unseen_for
+from metaprior.metric.features import FeaturePrior, Unseen, fitted, novelty_for
 from metaprior.metric.store import Stored, empty, put, votes
 from metaprior.nets import default_net
 from metaprior.registry import priors
@@ -50,7 +50,7 @@ class Matching(FeaturePrior):
         net: nn.Module,
         ways: int = 2,
         sharpness: float = 10.0,
-        unseen: Unseen = "impossible",
+        unseen: Unseen | None = None,
         capacity: int | None = None,
     ):
         super().__init__()
@@ -67,8 +67,7 @@ class Matching(FeaturePrior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features, and room for as many classes as the tasks have."""
-        given: dict[str, Any] = {"ways": spec.outputs, "unseen": unseen_for(spec)} | arguments
-        return cls(default_net(spec, None, seed) if net is None else net, **given)
+        return cls(default_net(spec, None, seed) if net is None else net, **fitted(spec, arguments))
 
     def start(self, tasks: int, about: Tree = None) -> Stored:
         """Return the store of no examples."""

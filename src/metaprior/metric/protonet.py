@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metaprior.metric.features import FeaturePrior, Unseen, fill_unseen, novelty_for, unseen_for
+from metaprior.metric.features import FeaturePrior, Unseen, fill_unseen, fitted, novelty_for
 from metaprior.metric.labels import memberships
 from metaprior.nets import default_net
 from metaprior.registry import priors
@@ -39,7 +39,8 @@ class ProtoNet(FeaturePrior):
         net: from `(N, *x)` to features `(N, F)`.
         ways: how many classes to expect; a task with more makes room for them as they are observed.
         unseen: classes without examples are "impossible"; or, for acquisition on streams, each has an acquired logit
-            ("alike"), or the last class does, which stands for all of them ("last").
+            ("alike"), or the last class does, which stands for all of them ("last"). None for the first of these, or
+            what `for_tasks` chose.
 
     Source: Snell et al. 2017 (arXiv 1703.05175), eq. 1 and 2. The published scores need episodes of more classes in
     acquisition (20 to 60) than in the test. With `unseen="last"`, an online prototypical network as in Ren et al. 2021
@@ -55,7 +56,7 @@ class ProtoNet(FeaturePrior):
     kinds: ClassVar[frozenset[str]] = frozenset({"classification"})
     incremental: ClassVar[bool] = True
 
-    def __init__(self, net: nn.Module, ways: int = 2, unseen: Unseen = "impossible"):
+    def __init__(self, net: nn.Module, ways: int = 2, unseen: Unseen | None = None):
         super().__init__()
         self.net = net
         self.ways = ways
@@ -66,8 +67,7 @@ class ProtoNet(FeaturePrior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features, and room for as many classes as the tasks have."""
-        given: dict[str, Any] = {"ways": spec.outputs, "unseen": unseen_for(spec)} | arguments
-        return cls(default_net(spec, None, seed) if net is None else net, **given)
+        return cls(default_net(spec, None, seed) if net is None else net, **fitted(spec, arguments))
 
     def start(self, tasks: int, about: Tree = None) -> Prototypes:
         """Return prototypes of no examples; the width of a feature is settled by the first of them."""

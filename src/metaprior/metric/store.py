@@ -60,7 +60,7 @@ def put(store: Stored, examples: Examples, capacity: int | None = None) -> Store
     return Stored(features[:, kept], torch.cat([before, members], dim=1)[:, kept])
 
 
-def votes(similarities: Tensor, store: Stored, unseen: Unseen, novelty: Tensor | None) -> Tensor:
+def votes(similarities: Tensor, store: Stored, unseen: Unseen | None, novelty: Tensor | None) -> Tensor:
     """Return the logarithm of the share of each class in the attention paid to stored examples, `(T, Q, C)`.
 
     Args:

@@ -44,7 +44,7 @@ class AssayTable(AssaySource):
         skip_bad: leave out bad rows, with a warning, instead of stopping at the first.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> from metaprior.molecules.nci import nci_smiles
         >>> file = Path(tempfile.mkdtemp()) / "old.csv"
         >>> rows = [f"{text},assay{at % 5},{at % 2}" for at, text in enumerate(nci_smiles(200))]

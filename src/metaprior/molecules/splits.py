@@ -52,7 +52,7 @@ def split_molecules(
 
     Example:
         >>> split_molecules(["c1ccccc1C", "c1ccccc1O", "CCO", "C1CCCCC1"], shares=(0.5, 0.25, 0.25))
-        {'train': [0, 1], 'valid': [3], 'test': [2]}
+        {'train': [0, 1], 'valid': [2], 'test': [3]}
     """
     if rule not in get_args(Rule):
         raise UnknownNameError("rule", str(rule), get_args(Rule))
