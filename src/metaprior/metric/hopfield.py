@@ -4,19 +4,16 @@ Axis letters: T tasks, N support, Q query, C classes, M stored examples, F featu
 """
 
 import math
-from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import check_positive
-from metaprior.metric.features import FeaturePrior, Unseen, fitted, novelty_for
-from metaprior.metric.store import Stored, empty, put, votes
-from metaprior.nets import default_net, width_of
+from metaprior.metric.features import Unseen, novelty_for
+from metaprior.metric.store import Stored, StorePrior, votes
+from metaprior.nets import width_of
 from metaprior.registry import priors
-from metaprior.tasks.episode import Examples, TaskSpec
-from metaprior.tree import Tree
 
 __all__ = ["Hopfield", "settle"]
 
@@ -46,7 +43,7 @@ def settle(queries: Tensor, patterns: Tensor, real: Tensor, sharpness: float, up
 
 
 @priors.register("hopfield")
-class Hopfield(FeaturePrior):
+class Hopfield(StorePrior):
     """Classify by attention to all examples seen, with acquired projections, after the query has settled among them.
 
     Args:
@@ -65,14 +62,12 @@ class Hopfield(FeaturePrior):
 
     Example:
         >>> from metaprior.nets import MLP
+        >>> from metaprior.tasks import Examples
         >>> prior = Hopfield(MLP(inputs=4), ways=2)
         >>> state = prior.observe(prior.start(1), Examples(torch.rand(1, 6, 4), torch.tensor([[0, 1, 0, 1, 0, 1]])))
         >>> prior.predict(state, torch.rand(1, 3, 4)).exp().sum(-1).round()
         tensor([[1., 1., 1.]], grad_fn=<RoundBackward0>)
     """
-
-    kinds: ClassVar[frozenset[str]] = frozenset({"classification"})
-    incremental: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -95,7 +90,6 @@ class Hopfield(FeaturePrior):
         self.sharpness = sharpness
         self.unseen = unseen
         self.capacity = capacity
-        self.order_free = capacity is None  # type: ignore[misc]
         random = torch.Generator().manual_seed(getattr(net, "seed", 0) + 1)
         features = width_of(net)
         bound = (3 / features) ** 0.5
@@ -104,19 +98,6 @@ class Hopfield(FeaturePrior):
         self.of_query = nn.Parameter(first.clone())
         self.of_example = nn.Parameter(first)
         self.novelty = novelty_for(unseen, logit=0.0)
-
-    @classmethod
-    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of features, and room for as many classes as the tasks have."""
-        return cls(default_net(spec, None, seed) if net is None else net, **fitted(spec, arguments))
-
-    def start(self, tasks: int, about: Tree = None) -> Stored:
-        """Return the store of no examples."""
-        return empty(tasks, self.ways, self.of_query)
-
-    def remember(self, state: Stored, examples: Examples) -> Stored:
-        """Add labelled examples to the store."""
-        return put(state, examples, self.capacity)
 
     def recall(self, state: Stored, features: Tensor) -> Tensor:
         """Return the logarithm of each class's probability, `(T, Q, C)`."""

@@ -4,25 +4,21 @@ Axis letters: T tasks, N support, Q query, C classes, M stored examples, F featu
 """
 
 import math
-from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import check_positive
-from metaprior.metric.features import FeaturePrior, Unseen, fitted, novelty_for
-from metaprior.metric.store import Stored, empty, put, votes
-from metaprior.nets import default_net
+from metaprior.metric.features import Unseen, novelty_for
+from metaprior.metric.store import Stored, StorePrior, votes
 from metaprior.registry import priors
-from metaprior.tasks.episode import Examples, TaskSpec
-from metaprior.tree import Tree
 
 __all__ = ["Matching"]
 
 
 @priors.register("matching")
-class Matching(FeaturePrior):
+class Matching(StorePrior):
     """Classify by attention to all examples seen, which grows with the cosine of their features and the query's.
 
     Args:
@@ -36,14 +32,12 @@ class Matching(FeaturePrior):
     Ren et al. 2021 (arXiv 2007.04546); features do not depend on the other examples (no full-context embeddings).
 
     Example:
+        >>> from metaprior.tasks import Examples
         >>> prior = Matching(nn.Identity())
         >>> support = Examples(torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.tensor([[0, 1]]))
         >>> prior.predict(prior.observe(prior.start(1), support), torch.tensor([[[0.1, 0.9]]])).argmax(-1)
         tensor([[1]])
     """
-
-    kinds: ClassVar[frozenset[str]] = frozenset({"classification"})
-    incremental: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -60,22 +54,8 @@ class Matching(FeaturePrior):
         self.sharpness = sharpness
         self.unseen = unseen
         self.capacity = capacity
-        self.order_free = capacity is None  # type: ignore[misc]
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(sharpness)))
         self.novelty = novelty_for(unseen, logit=0.5)
-
-    @classmethod
-    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of features, and room for as many classes as the tasks have."""
-        return cls(default_net(spec, None, seed) if net is None else net, **fitted(spec, arguments))
-
-    def start(self, tasks: int, about: Tree = None) -> Stored:
-        """Return the store of no examples."""
-        return empty(tasks, self.ways, self.log_sharpness)
-
-    def remember(self, state: Stored, examples: Examples) -> Stored:
-        """Add labelled examples to the store."""
-        return put(state, examples, self.capacity)
 
     def recall(self, state: Stored, features: Tensor) -> Tensor:
         """Return the logarithm of each class's probability, `(T, Q, C)`."""

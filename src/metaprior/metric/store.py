@@ -3,17 +3,19 @@
 Axis letters: T tasks, N examples, M stored examples, Q query, C classes, F features.
 """
 
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from metaprior.metric.features import Unseen
+from metaprior.metric.features import FeaturePrior, Unseen, fitted
 from metaprior.metric.labels import memberships
-from metaprior.tasks.episode import Examples
+from metaprior.nets import default_net
+from metaprior.tasks.episode import Examples, TaskSpec
+from metaprior.tree import Tree
 
-__all__ = ["Stored", "empty", "put", "votes"]
+__all__ = ["StorePrior", "Stored", "empty", "put", "votes"]
 
 _LEAST = 1e-8
 """What no class's probability is below, so that logarithms are finite."""
@@ -88,3 +90,30 @@ def votes(similarities: Tensor, store: Stored, unseen: Unseen | None, novelty: T
     # Where there is nothing to attend to, no class is more likely than another.
     attention = torch.where(real.any(-1, keepdim=True), attention, 0)
     return (attention @ members).clamp(min=_LEAST).log()
+
+
+class StorePrior(FeaturePrior):
+    """A prior whose belief is the examples seen, or the last of them; what a query is told by them, `recall` says."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"classification"})
+    incremental: ClassVar[bool] = True
+    ways: int
+    capacity: int | None
+
+    @classmethod
+    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
+        """Build with a network of features, and room for as many classes as the tasks have."""
+        return cls(default_net(spec, None, seed) if net is None else net, **fitted(spec, arguments))
+
+    @property
+    def order_free(self) -> bool:  # type: ignore[override]
+        """Order matters where the oldest are forgotten."""
+        return self.capacity is None
+
+    def start(self, tasks: int, about: Tree = None) -> Stored:
+        """Return the store of no examples."""
+        return empty(tasks, self.ways, next(self.parameters()))
+
+    def remember(self, state: Stored, examples: Examples) -> Stored:
+        """Add labelled examples to the store."""
+        return put(state, examples, self.capacity)
