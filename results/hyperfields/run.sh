@@ -50,7 +50,7 @@ ablation planes-alone --net.octaves null
 acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512
 
 # The prior of the zoo: one or two things of every shape, colour and material.
-acquire zoo 6000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 128 \
+acquire zoo 6000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
     --net.width 96 --tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.drawn 2000 --tasks.held_out 1 \
     --tasks.supersample 1 "${points[@]}" --tasks.queries 1024 --tasks_per_step 16
 

@@ -20,9 +20,9 @@ _LEAST = 1e-20
 def point_losses(field: Field, weights: Weights, examples: Examples) -> Tensor:
     """Return how far fields are from what is known of steps at points, `(T,)`.
 
-    The loss of opacity is logistic, in the logarithm of the optical depth of a step: unlike that of a squared error, its
-    gradient vanishes neither where there is nothing yet that should be something, nor in fog that should be nothing.
-    Colours count where there is something.
+    The loss of opacity is logistic, in the logarithm of the optical depth of a step: unlike that of a squared error,
+    its gradient vanishes neither where there is nothing yet that should be something, nor in fog that should be
+    nothing. Colours count where there is something.
 
     Args:
         field: the shape of the fields.

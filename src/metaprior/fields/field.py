@@ -29,9 +29,10 @@ STEP = 0.04
 
 _LARGEST = 15.0
 """Above this the exponential and its gradient stay as they are."""
-_WAVES = (1.0, 2.0, 4.0)
+_WAVES = (1.0, 2.0)
 _FACING = 1 + 2 * len(_WAVES) + 9
-"""Features that tell of the direction of view: facing, its waves, and the harmonics of where light is mirrored from."""
+"""Features that tell of the direction of view: facing, its waves (with faster ones the normal is not found), and the
+harmonics of where light is mirrored from."""
 
 
 @dataclass(frozen=True)
