@@ -10,8 +10,9 @@ acquire() { # NAME DELAY LENGTH STEPS OPTIONS...
     shift 4
     local out="$runs/$name-$delay-$seed"
     [[ -e $out/finished ]] && return
-    metaprior acquire --tasks electricity --tasks.length "$length" --delay "$delay" --tasks_per_step 32 --clip 1 \
-        --steps "$steps" --validations 0 --threads 1 --seed "$seed" --out "$out" --net mlp --net.hidden "[64,64]" "$@"
+    metaprior acquire --tasks electricity --tasks.length "$length" --tasks.jitter 0.3 --delay "$delay" \
+        --tasks_per_step 32 --clip 1 --steps "$steps" --validations 0 --threads 1 --seed "$seed" \
+        --out "$out" --net mlp --net.hidden "[64,64]" "$@"
     touch "$out/finished"
 }
 
