@@ -16,7 +16,7 @@ acquire() { # NAME DELAY LENGTH STEPS OPTIONS...
     touch "$out/finished"
 }
 
-# Windows, learning rates and step sizes were chosen on the validation part.
+# The jitter and the memory's learning rate were chosen on the validation part; the rest was not tuned.
 for seed in $seeds; do
     for delay in 1 48; do
         memory=("$delay" 240 150 --prior distributed_memory --learning_rate 0.005)
