@@ -5,6 +5,7 @@ places.
 """
 
 import copy
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,9 @@ _LATES = ("hold", "wait")
 STAGES = r"^(blocks|rectifiers|encoder|decoder)\.\d+$"
 """The pattern of the blocks of the library's own networks."""
 _GROUP = 16
-"""Steps at a time where nothing is kept for a gradient: enough to be fast, few enough to be small."""
+"""Steps at a time, at most, where nothing is kept for a gradient: enough to be fast, few enough to be small."""
+_VALUES = 2**22
+"""Gates of all streams and steps at a time, at most: beyond 32 MB, the system takes memory back and clears it anew."""
 
 
 class Remembered(NamedTuple):
@@ -77,9 +80,9 @@ class DistributedMemory(Prior):
         feedback: which cells are told labels: "all", the "last" one, or "none".
         late: whether an example whose label is late enters the memory at once and its label when it comes ("hold"), or
             both when the label comes ("wait").
-        steps_at_once: how many steps a block computes before the next block does; None for all of the stream where
-            gradients are wanted, and else for few enough that memory does not grow with the stream. Results do not
-            depend on it.
+        steps_at_once: how many steps a block computes before the next block does; None for as many as are fast, and,
+            where no gradients are wanted, few enough that memory does not grow with the stream. Results do not depend
+            on it.
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
         means: where the network labels pixels, also tell every place of a cell what the cell gave at the step before,
@@ -271,7 +274,7 @@ class DistributedMemory(Prior):
         self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
     ) -> tuple[Tensor, dict[str, Carried]]:
         """Run the network over steps `(T, S, *x)`, a group of them at a time; return logits, and what is carried on."""
-        size = self.steps_at_once or (x.shape[1] if torch.is_grad_enabled() else _GROUP)
+        size = self.steps_at_once or self._group(len(x), x.shape[1])
         logits = []
         for first in range(0, x.shape[1], size):
             group = slice(first, first + size)
@@ -282,6 +285,11 @@ class DistributedMemory(Prior):
                 output, carried = self._steps(*parts)
             logits.append(output)
         return torch.cat(logits, dim=1), carried
+
+    def _group(self, streams: int, steps: int) -> int:
+        values = streams * max(4 * math.prod(cell.shape) for cell in self._cells)
+        most = steps if torch.is_grad_enabled() else _GROUP
+        return max(1, min(most, _VALUES // max(values, 1)))
 
     def _steps(
         self, x: Tensor, carried: dict[str, Carried], feedback: Tensor, real: Tensor | None
