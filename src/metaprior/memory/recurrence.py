@@ -26,7 +26,7 @@ def recur(
     output: Tensor,
     memory: Tensor,
     real: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Take S steps of `z = Wx x + Wh h + told`, `c = sigmoid(f) c + sigmoid(i) tanh(g)`, `h = sigmoid(o) tanh(c)`.
 
     Args:
@@ -40,11 +40,11 @@ def recur(
         real: `(S, T)`, False where a step changes nothing; None where all do.
 
     Returns:
-        h after every step, of the shape of x, and c after the last.
+        h after every step, of the shape of x, c after the last, and c after every step.
 
     Example:
         >>> x, before, weight = torch.ones(7, 2, 3), torch.zeros(2, 3), torch.ones(12, 3)
-        >>> outputs, memory = recur(x, torch.zeros(7, 2, 12), weight, weight, before, before)
+        >>> outputs, memory, _ = recur(x, torch.zeros(7, 2, 12), weight, weight, before, before)
         >>> outputs.shape, memory.shape
         (torch.Size([7, 2, 3]), torch.Size([2, 3]))
     """
@@ -62,9 +62,9 @@ def _recur(
     output: Tensor,
     memory: Tensor,
     real: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     gates = _of_inputs(x, from_input) + _everywhere(told, x)
-    outputs = []
+    outputs, memories = [], []
     for step, gate in enumerate(gates.unbind(0)):
         take, keep, show, new = (gate + _product(output, from_output)).chunk(4, dim=1)
         after = keep.sigmoid() * memory + take.sigmoid() * new.tanh()
@@ -74,7 +74,8 @@ def _recur(
             after, shown = torch.where(here, after, memory), torch.where(here, shown, output)
         output, memory = shown, after
         outputs.append(output)
-    return torch.stack(outputs), memory
+        memories.append(memory)
+    return torch.stack(outputs), memory, torch.stack(memories)
 
 
 class _Recur(torch.autograd.Function):
@@ -88,7 +89,7 @@ class _Recur(torch.autograd.Function):
         output: Tensor,
         memory: Tensor,
         real: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         # tanh(g) = 2 sigmoid(2 g) - 1, so that all gates are opened by one operation on neighbours in memory.
         twice = _factors(x, (1, 1, 1, 2))
         given = from_input, from_output
@@ -109,24 +110,34 @@ class _Recur(torch.autograd.Function):
                 shown.copy_(torch.where(here, shown, outputs[step]))
         ctx.save_for_backward(x, told, *given, output, memory, gates, outputs, memories)
         ctx.real = real
-        return outputs[1:], memories[-1].clone()
+        # Who asks only for the last memory should not pay for gradients, all zero, of the others.
+        ctx.set_materialize_grads(False)
+        return outputs[1:], memories[-1].clone(), memories[1:]
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, gates, outputs, memories = ctx.saved_tensors
         real = ctx.real
         if torch.is_grad_enabled():
+            outer = [
+                torch.zeros_like(like) if of is None else of
+                for of, like in zip(given, (outputs[1:], inputs[5], memories[1:]), strict=True)
+            ]
             return *pieces.differentiate(_recur, tuple(inputs), (real,), outer), None
         x, factors = inputs[0], _factors(inputs[0], (2, 1, 1, 4))
         from_input, from_output = (_scaled(weight, factors) for weight in inputs[2:4])
         to_gates = torch.empty_like(gates)
-        to_outputs, to_memory = outer[0], outer[1].clone()
-        to_output = torch.zeros_like(to_memory)
+        to_outputs, to_last, to_memories = given
+        to_output = torch.zeros_like(inputs[5])
+        to_memory = torch.zeros_like(inputs[5]) if to_last is None else to_last.clone()
         for step in reversed(range(len(x))):
             gate, to_gate = gates[step], to_gates[step]
             take, keep, show, new = gate.chunk(4, dim=1)
             to_take, to_keep, to_show, to_new = to_gate.chunk(4, dim=1)
-            to_output = to_output + to_outputs[step]
+            if to_outputs is not None:
+                to_output = to_output + to_outputs[step]
+            if to_memories is not None:
+                to_memory = to_memory + to_memories[step]
             passed = None
             if real is not None and not bool(real[step].all()):
                 here = _everywhere(real[step], to_output)
