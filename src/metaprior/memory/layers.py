@@ -17,6 +17,7 @@ from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check
 from metaprior.memory.cells import Carried, Cell, Means
 from metaprior.memory.dnc import DNC
 from metaprior.memory.external import ExternalMemory
+from metaprior.memory.fast import FastWeights
 from metaprior.memory.feedback import nothing, width
 from metaprior.nets import Conv4, default_net
 from metaprior.nets.norm import builtin_norms, sees_batch
@@ -28,12 +29,13 @@ from metaprior.tree import Tree, tensors
 __all__ = ["STAGES", "CellName", "Feedback", "LayerMemory", "Remembered", "Through"]
 
 Feedback = Literal["all", "last", "none"]
-CellName = Literal["lstm", "external", "dnc"]
+CellName = Literal["lstm", "external", "dnc", "fast"]
 Through = Callable[[str, Any, Tensor], Tensor]
-_CELLS: dict[str, type[Cell] | type[ExternalMemory] | type[DNC]] = {
+_CELLS: dict[str, type[nn.Module]] = {
     "lstm": Cell,
     "external": ExternalMemory,
     "dnc": DNC,
+    "fast": FastWeights,
 }
 _FEEDBACKS = ("all", "last", "none")
 STAGES = r"^(blocks|rectifiers|encoder|decoder)\.\d+$"
@@ -73,7 +75,7 @@ class LayerMemory(Prior):
         save_memory: keep only what is carried between such groups of steps, and compute the rest again in the backward
             pass.
         cell: "lstm"; or a cell with rows to write to, which it finds by content: "external", overwriting the row least
-            used, or "dnc", which allocates, frees and links rows.
+            used, or "dnc", which allocates, frees and links rows; or "fast", fast weights, with `residual`.
         means: what cells that are told masks are told besides; see `Cell`.
         residual: whether what a block gives is added to what its cell gives.
     """
