@@ -205,7 +205,9 @@ DATASETS: Mapping[str, DataSet] = {
         "MIT",
         {
             "titan_datasets.zip": DataFile(
-                "https://github.com/PaccMann/TITAN/tree/d01eb1effb5c/datasets", "3b3081834af6348f85be8aea9ed655e96ddaed9e33256e1e0f224ac0be33e3b7", packed=True
+                "https://github.com/PaccMann/TITAN/tree/d01eb1effb5c/datasets",
+                "3b3081834af6348f85be8aea9ed655e96ddaed9e33256e1e0f224ac0be33e3b7",
+                packed=True,
             ),
         },
     ),

@@ -66,7 +66,7 @@ class Alleles:
         ('HLA-A*02:01', 'YFAMYGEKVAHTHVDTLYVRYHYYTWAVLAYTWY')
         >>> alleles.find("HLA-A2")
         Traceback (most recent call last):
-        metaprior.errors.DataError: allele 'HLA-A2' is not known; it names a group of alleles: did you mean 'HLA-A*02:01'?
+        metaprior.errors.DataError: allele 'HLA-A2' is not known; it names a group of alleles: did you mean ...
     """
 
     pseudosequences: Mapping[str, str]

@@ -104,7 +104,7 @@ def residues(text: str) -> str:
         'CASSIRSSYEQYF'
         >>> residues("CASS*RF")
         Traceback (most recent call last):
-        metaprior.errors.DataError: 'CASS*RF' has '*' at position 5 (* is a stop codon: the sequence is not productive);...
+        metaprior.errors.DataError: 'CASS*RF' has '*' at position 5 (* is a stop codon: the sequence is not...
     """
     found = text.strip().upper()
     if not found:

@@ -242,7 +242,9 @@ class AssaySource(TaskSource):
         x = [self.presented(part, where, chosen) for where, _ in found]
         about = self.described(part, chosen)
         if self.kind == "classification":
-            support, query = (Examples(each, part.labels[where], mask) for each, (where, mask) in zip(x, found, strict=True))
+            support, query = (
+                Examples(each, part.labels[where], mask) for each, (where, mask) in zip(x, found, strict=True)
+            )
             ways, labels = torch.full((len(chosen),), 2), torch.stack([2 * chosen, 2 * chosen + 1], 1)
             return Episode(support, query, ways, labels, about)
         assert part.values is not None
@@ -382,8 +384,8 @@ def agreement(inputs: dict[str, Any]) -> str | None:
     if featuriser.reads == "sequences":
         if check_digest(featuriser, inputs["salts"]) != inputs["check"]:
             raise DataError(
-                f"prior: its featuriser '{inputs['featuriser']['name']}' gives other numbers in this version than where "
-                "the prior was acquired"
+                f"prior: its featuriser '{inputs['featuriser']['name']}' gives other numbers in this version than "
+                "where the prior was acquired"
             )
         return None
     here = rdkit_version()

@@ -1,6 +1,6 @@
 """How strongly peptides bind to MHC molecules of class I: the measurements that MHCflurry was trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -75,7 +75,7 @@ class PeptideMHC(SequenceSource):
         shots: int | tuple[int, int] = (0, 64),
         queries: int | None = 64,
         kind: Literal["classification", "regression"] = "regression",
-        featuriser: str | Mapping[str, Any] = {"name": "blosum", "size": 15},  # noqa: B006
+        featuriser: str | Mapping[str, Any] = {"name": "blosum", "size": 15},
         about: About = "input",
         peptides: Literal["disjoint", "shared"] = "disjoint",
         least: int = 40,
@@ -137,21 +137,24 @@ class PeptideMHC(SequenceSource):
         except (OSError, EOFError, ValueError, KeyError) as error:
             raise DataError(f"pmhc: {path} cannot be read ({error}): delete it and get it again") from error
         known = known_alleles()
-        names, first = {}, {}
+        names: dict[str, str] = {}
+        first: dict[str, str] = {}
         for allele, original in sorted(spelt.itertuples(index=False, name=None)):
-            for name in (allele, original):
-                if name in known:
-                    # Alleles that touch a peptide with the same residues are one task.
-                    names[allele] = first.setdefault(known.find(name)[1], known.find(name)[0])
-                    break
+            if found := next((known.find(name) for name in (allele, original) if name in known), None):
+                # Alleles that touch a peptide with the same residues are one task.
+                names[allele] = first.setdefault(found[1], found[0])
         frame = frame.assign(allele=frame["allele"].map(names)).dropna(subset=["allele"])
         peptides, molecule = np.unique(frame["peptide"].to_numpy(str), return_inverse=True)
         # A peptide that was measured several times for an allele is one example, with the geometric mean.
         rows = frame.assign(molecule=molecule, logarithm=np.log(frame["measurement_value"].clip(lower=1e-3)))
         rows = rows.groupby(["allele", "molecule"], as_index=False)["logarithm"].mean()
         rows["nanomolar"] = np.exp(rows["logarithm"])
-        for column, whole in (("allele_split", rows["allele"]), ("peptide_split", peptides[rows["molecule"]])):
-            dealt = split_names(set(whole), _SHARES, self.seed)
-            of = {name: split for split, members in dealt.items() for name in members}
-            rows[column] = [of[name] for name in whole]
+        alleles, of_peptide = self._dealt(rows["allele"].unique()), self._dealt(peptides)
+        rows["allele_split"] = rows["allele"].map(alleles)
+        rows["peptide_split"] = np.array([of_peptide[peptide] for peptide in peptides])[rows["molecule"]]
         return featurise(peptides.tolist(), self._featuriser, self.salts), rows
+
+    def _dealt(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the split of each name."""
+        dealt = split_names(map(str, names), _SHARES, self.seed)
+        return {name: split for split, members in dealt.items() for name in members}

@@ -5,7 +5,7 @@ Each letter of a raw row is written down as it is; what stands for a letter is p
 Axis letters: M sequences, F features, L places, D numbers of a place.
 """
 
-from functools import cached_property
+from collections import Counter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +18,8 @@ from metaprior.molecules.featurisers import Featuriser, Row, featurisers
 
 __all__ = ["Aligned", "Composition", "KMers", "SequenceFeaturiser"]
 
-_POSITION = {letter: at for at, letter in enumerate(ALPHABET)}
+_POSITION = np.zeros(128, np.int32)
+_POSITION[[ord(letter) for letter in ALPHABET]] = np.arange(20)
 _ALIGNMENTS = ("ends", "left", "right")
 
 
@@ -85,10 +86,14 @@ class Aligned(SequenceFeaturiser):
 
     def raw(self, molecule: str) -> Row:
         """Return a 1 for the letter at each place, and a 1 for the mask."""
-        places = self._places(len(molecule))
-        kept = molecule if len(molecule) <= self.size else molecule[: self._first] + molecule[-self._last :]
-        letters = np.fromiter((_POSITION[letter] for letter in kept), np.int32, len(kept))
-        columns = np.stack([21 * places + letters, 21 * places + 20], axis=1).astype(np.int32).ravel()
+        letters = _numbers(molecule)
+        if len(letters) > self.size:
+            first = (self.size + 1) // 2
+            letters = np.concatenate([letters[:first], letters[len(letters) - (self.size - first) :]])
+        places = self._places(len(letters))
+        columns = np.empty(2 * len(letters), np.int32)
+        columns[::2] = places + letters
+        columns[1::2] = places + 20
         return columns, np.ones(len(columns), np.float32)
 
     def encode(self, raw: Tensor, fitted: Any = None) -> Tensor:
@@ -102,22 +107,10 @@ class Aligned(SequenceFeaturiser):
         left = len(sequence) - self.size
         return f"{left} letters in the middle of {sequence} were left out" if left > 0 else None
 
-    @property
-    def _first(self) -> int:
-        return (self.size + 1) // 2
-
-    @property
-    def _last(self) -> int:
-        return self.size // 2
-
     def _places(self, length: int) -> np.ndarray:
-        length = min(length, self.size)
-        if self.align == "left":
-            return np.arange(length)
-        if self.align == "right":
-            return np.arange(self.size - length, self.size)
-        first = (length + 1) // 2
-        return np.concatenate([np.arange(first), np.arange(self.size - (length - first), self.size)])
+        """Return where the numbers of each letter of a sequence begin."""
+        first = {"left": length, "right": 0, "ends": (length + 1) // 2}[self.align]
+        return 21 * np.concatenate([np.arange(first), np.arange(self.size - (length - first), self.size)])
 
 
 _LETTERS = {"blosum": BLOSUM62 / 4, "one_hot": torch.eye(20), "physico_chemical": ATCHLEY / 2}
@@ -147,12 +140,12 @@ class KMers(SequenceFeaturiser):
 
     def raw(self, molecule: str) -> Row:
         """Return the counts of the words that occur."""
-        numbers = np.fromiter((_POSITION[letter] for letter in molecule), np.int64, len(molecule))
-        words = np.zeros(max(0, len(molecule) - self.k + 1), np.int64)
+        numbers = _numbers(molecule)
+        words = np.zeros(max(0, len(molecule) - self.k + 1), np.int32)
         for place in range(self.k):
             words = 20 * words + numbers[place : place + len(words)]
-        found, counts = np.unique(words, return_counts=True)
-        return found.astype(np.int32), counts.astype(np.float32)
+        found = Counter(words.tolist())
+        return np.fromiter(found, np.int32, len(found)), np.fromiter(found.values(), np.float32, len(found))
 
     def encode(self, raw: Tensor, fitted: Any = None) -> Tensor:
         """Return log(1 + count)."""
@@ -168,6 +161,10 @@ class Composition(SequenceFeaturiser):
         [0.75, 0.25, 0.2]
     """
 
+    def __init__(self) -> None:
+        # Settings are read from a constructor of its own.
+        super().__init__()
+
     @property
     def width(self) -> int:
         """21."""
@@ -175,9 +172,14 @@ class Composition(SequenceFeaturiser):
 
     def raw(self, molecule: str) -> Row:
         """Return the shares of the letters that occur, and the length."""
-        found, counts = np.unique([_POSITION[letter] for letter in molecule], return_counts=True)
+        found, counts = np.unique(_numbers(molecule), return_counts=True)
         values = [*(counts / len(molecule)), len(molecule) / 20]
         return np.array([*found, 20], np.int32), np.array(values, np.float32)
+
+
+def _numbers(sequence: str) -> np.ndarray:
+    """Return the position of each letter in the alphabet."""
+    return _POSITION[np.frombuffer(sequence.encode(), np.uint8)]
 
 
 featurisers.preset("blosum", "aligned", letters="blosum")
