@@ -1,7 +1,7 @@
 """Any spelling of an allele leads to its pseudosequence."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaprior import data
@@ -26,6 +26,7 @@ def test_spellings_of_one_allele(name):
     assert allele_name("A*02:01") == "HLA-A*02:01"
 
 
+@settings(deadline=None)
 @given(st.sampled_from("ABC"), st.integers(1, 99), st.integers(1, 999))
 def test_separators_do_not_matter(gene, group, protein):
     digits = f"{group:02}", f"{protein:02}"

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaprior.errors import DataError
@@ -11,11 +11,13 @@ from metaprior.molecules.amino_acids import ALPHABET, ATCHLEY, BLOSUM62, residue
 SEQUENCES = st.text(ALPHABET, min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(SEQUENCES, st.sampled_from(["", " ", "\t"]))
 def test_case_and_blanks_do_not_matter(sequence, blank):
     assert residues(blank + sequence.lower() + blank) == sequence
 
 
+@settings(deadline=None)
 @given(SEQUENCES, st.characters(min_codepoint=33, max_codepoint=126), st.data())
 def test_a_wrong_letter_is_named_with_its_position(sequence, letter, data):
     if letter.upper() in ALPHABET:

@@ -50,7 +50,7 @@ def test_an_agonist_is_held_out_with_every_mean_that_it_has_a_part_in(held_out, 
     assert len(source.names("test")) == count
     assert all(held_out in READOUTS[name] for name in source.names("test"))
     assert not any(held_out in READOUTS[name] for name in source.names("train"))
-    members = [set(source._split(split).molecule.tolist()) for split in SPLITS]
+    members = [set(source._split(split).smiles) for split in SPLITS]
     assert sum(map(len, members)) == len(set().union(*members)) == 80
     assert source.sample(2, torch.Generator().manual_seed(0), "test").support.y.shape == (2, 4, 1)
 

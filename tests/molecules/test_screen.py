@@ -121,5 +121,5 @@ def test_wrong_input(run, library, tmp_path):
         with pytest.raises(kind, match=told):
             screen(run, file, "logp", tmp_path / "out", **change)
     library.assign(SMILES=["C1CC", *library["SMILES"][1:]]).to_csv(file, index=False)
-    with pytest.raises(DataError, match="library: row 2 of .*: 'C1CC' is not a SMILES"):
+    with pytest.raises(DataError, match=r"library: row 2 of .*: 'C1CC' is not a SMILES"):
         screen(run, file, "logp", tmp_path / "out")

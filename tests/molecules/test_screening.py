@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -33,6 +33,7 @@ def beliefs(size: int = 6, seed: int = 0) -> Belief:
     return Belief(mean, torch.rand(size, generator=generator(seed + 1), dtype=torch.float64) + 0.1)
 
 
+@settings(deadline=None)
 @given(st.floats(-3, 3), st.floats(0.01, 3), st.floats(-3, 3))
 def test_expected_improvement_is_the_mean_of_what_exceeds_the_best(mean, deviation, best):
     belief = Belief(torch.tensor([mean], dtype=torch.float64), torch.tensor([deviation], dtype=torch.float64))
@@ -50,6 +51,7 @@ def test_what_is_certain_is_worth_what_it_exceeds():
 
 
 @pytest.mark.parametrize("acquisition", ACQUISITIONS)
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=12), st.integers(1, 15))
 def test_what_is_chosen_can_be_measured_and_is_not_chosen_twice(acquisition, open_, batch):
     mask = torch.tensor(open_)
@@ -108,6 +110,7 @@ def test_random_finds_a_fair_share(plane):
     assert sum(found) / 200 == pytest.approx(3, abs=0.3)
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.floats(0.1, 100), st.floats(-100, 100))
 def test_units_do_not_matter(scale, shift):
     x = torch.randn(1, 30, 3, generator=generator(5))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaprior.errors import DataError, UnknownNameError
@@ -33,6 +33,7 @@ def test_settings_rebuild_a_featuriser_and_its_numbers(name):
     assert torch.equal(x, encoded(again, "CASSIRSSYEQYF", "GILGFVFTL"))
 
 
+@settings(deadline=None)
 @given(SEQUENCES, st.sampled_from(["ends", "left", "right"]), st.integers(1, 40))
 def test_every_letter_that_has_a_place_is_in_it(sequence, align, size):
     x = encoded(Aligned("one_hot", size, align), sequence)[0].view(size, 21)
@@ -61,6 +62,7 @@ def test_letters_become_rows_of_the_tables():
     assert torch.allclose(x[1, :5], ATCHLEY[at] / 2)
 
 
+@settings(deadline=None)
 @given(SEQUENCES, st.integers(1, 3))
 def test_words_are_counted(sequence, k):
     counts = encoded(KMers(k), sequence)[0].expm1().round()
@@ -71,6 +73,7 @@ def test_words_are_counted(sequence, k):
         assert counts[column] == sum(sequence[at : at + k] == word for at in range(len(sequence)))
 
 
+@settings(deadline=None)
 @given(SEQUENCES)
 def test_composition_knows_no_order(sequence):
     one, other = encoded(Composition(), sequence, sequence[::-1])

@@ -44,6 +44,7 @@ def test_no_epitope_and_no_receptor_is_in_two_splits(negatives):
     for parts in (names, receptors):
         assert sum(map(len, parts)) == len(set().union(*parts))
     assert list(map(len, names)) == [18, 2, 4]
+    assert set(source.inputs["reference"]) == receptors[0], "a card names receptors of acquisition alone"
 
 
 def test_shuffled_negatives_bind_others_and_are_recorded():

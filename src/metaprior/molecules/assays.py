@@ -93,7 +93,14 @@ def gathered(
     roles: np.ndarray | None = None,
     about: Tensor | None = None,
 ) -> Assays:
-    """Return assays from labels in any order, each with the position of its assay among the names."""
+    """Return assays from labels in any order, each with the position of its assay among the names.
+
+    Molecules without a label are left out, so that nothing is learnt of those of other splits.
+    """
+    used = np.unique(molecule)
+    if len(used) < len(rows):
+        rows, smiles = rows.take(torch.from_numpy(used)), [smiles[at] for at in used.tolist()]
+        molecule = np.searchsorted(used, molecule)
     order = np.argsort(owner, kind="stable")
     counts = torch.from_numpy(np.bincount(owner, minlength=len(names)).astype(np.int64))
     return Assays(

@@ -149,7 +149,7 @@ class Titan(SequenceSource):
                 )
             )
         pairs = pandas().concat(parts, ignore_index=True)
-        # Two epitopes have the same receptor twice.
+        # A pair that is given twice is one example.
         pairs = pairs.drop_duplicates(["epitope", "receptor", "label", "split"])
         known = sorted(set(pairs.loc[pairs["split"] == "train", "epitope"]))
         valid = set(split_names(known, (1 - _VALID, _VALID, 0.0), self.seed)["valid"])
