@@ -2,9 +2,11 @@
 
 from metaprior.memory.cells import Carried, Cell
 from metaprior.memory.cpm import CPM, Contextual
-from metaprior.memory.distributed import DistributedMemory, Remembered
+from metaprior.memory.distributed import DistributedMemory
 from metaprior.memory.dnc import DNC, Linked
 from metaprior.memory.external import ExternalMemory, Written
+from metaprior.memory.layers import LayerMemory, Remembered
+from metaprior.memory.paired import PairedMemory
 
 __all__ = [
     "CPM",
@@ -14,7 +16,9 @@ __all__ = [
     "Contextual",
     "DistributedMemory",
     "ExternalMemory",
+    "LayerMemory",
     "Linked",
+    "PairedMemory",
     "Remembered",
     "Written",
 ]
