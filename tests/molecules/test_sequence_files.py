@@ -179,3 +179,10 @@ def test_ones_own_tables_of_sequences(tmp_path):
     assert source.spec.x_shape == (504,)
     episode = source.sample(2, torch.Generator().manual_seed(0))
     assert episode.support.x.isfinite().all()
+    prior = Ridge.for_tasks(source.spec, MLP(504, hidden=(8,)))
+    support = write(tmp_path, "new.csv", "cdr3,epitope,binds\nCASSLLLAF,e9,1\nCASSWWWAF,e9,0\nCASSLLLGF,e9,1\n")
+    query = write(tmp_path, "asked.csv", "cdr3\nCASSLLLSF\n")
+    result = adapt(prior, support, query, inputs=source.inputs)
+    assert result.columns[1:3] == ("prediction", "probability_0"), "the column that names the epitope is no label"
+    with pytest.raises(DataError, match=r"support: column 'epitope' of .*old.csv names 8 assays; expected the rows of"):
+        adapt(prior, file, query, inputs=source.inputs)

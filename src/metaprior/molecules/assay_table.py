@@ -83,6 +83,11 @@ class AssayTable(AssaySource):
         self.seed = seed
         self.skip_bad = skip_bad
 
+    @property
+    def inputs(self) -> dict[str, Any] | None:
+        """As of all assays, with the column that names them, which is no label of one's own."""
+        return (super().inputs or {}) | {"task": self.task}
+
     def assays(self, split: Split) -> Assays:
         """Return the assays of a split."""
         found, owner, molecule, values, names = self._read

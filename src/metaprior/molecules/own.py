@@ -129,7 +129,7 @@ def read_properties(
     fixed = inputs.get("target")
     kind = "auto" if fixed is None else "regression"
     apart = describing(labelled.frame, inputs["about"]["column"], labelled.column) if inputs.get("about") else []
-    names = _targets(labelled, asked, target, support, query, apart)
+    names = _targets(labelled, asked, target, support, query, [*apart, *_assay(labelled, inputs, support)])
     properties = [read_labels(labelled.frame[name], kind, units=fixed is None) for name in names]
     for labels in properties if fixed is not None and fixed["logarithm"] else ():
         labels.problems.update(_no_logarithm(labels, labelled.frame.index))
@@ -279,6 +279,16 @@ def _targets(
     if not labels:
         raise DataError(f"target: no column of {support} looks like a label; name it by `target`: {', '.join(names)}")
     return labels
+
+
+def _assay(labelled: Structures, inputs: Mapping[str, Any], support: Any) -> list[str]:
+    """Return the column that names the assay of a row, if there is one; it must name a single assay."""
+    name = inputs.get("task")
+    if name is None or name not in labelled.frame.columns:
+        return []
+    if (count := labelled.frame[name].nunique()) > 1:
+        raise DataError(f"support: column '{name}' of {support} names {count} assays; expected the rows of one")
+    return [name]
 
 
 def _identifies(values: Any) -> bool:
