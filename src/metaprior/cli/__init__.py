@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "acquire": "acquire a prior from many related tasks",
     "adapt": "adapt a prior to a few labelled examples and predict others",
+    "screen": "choose what to measure next of a library, and take the labels back",
     "evaluate": "score a prior on fixed test tasks",
     "stream": "let a prior learn within streams, and show how it does from step to step",
     "compare": "acquire several priors and the controls, and set them side by side",
