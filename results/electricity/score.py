@@ -20,7 +20,7 @@ from metaprior.tasks import Electricity, Streams
 HERE = Path(__file__).parent
 DELAYS = (1, 48)
 SEEDS = (0, 1, 2)
-ONCE = {"protonet", "maml"}
+ONCE = {"untold", "protonet", "maml"}
 """Acquired once for all delays."""
 PEERS = {
     "no change": lambda seed: dummy.NoChangeClassifier(),

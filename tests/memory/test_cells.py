@@ -8,6 +8,9 @@ from torch.func import vmap
 
 from metaprior.memory import Carried, Cell
 from metaprior.memory.cells import _class_means
+from metaprior.memory.dnc import DNC
+from metaprior.memory.external import ExternalMemory
+from metaprior.memory.fast import FastWeights
 from metaprior.tree import map_tensors
 
 SHAPES = pytest.mark.parametrize("shape", [(3,), (3, 4, 5)], ids=["vector", "map"])
@@ -109,14 +112,14 @@ def told_masks(means, feedback=3):
 
 
 def test_a_mask_that_is_the_same_everywhere_is_a_label():
-    cell, (x, told) = told_masks(means=False), steps((3, 4, 5), feedback=3)
+    cell, (x, told) = told_masks("none"), steps((3, 4, 5), feedback=3)
     everywhere = told[..., None, None].expand(-1, -1, -1, 4, 5)
     expected, got = (cell(x, cell.start(2), each) for each in (told, everywhere))
     torch.testing.assert_close(got, expected)
 
 
 def test_a_mask_matters_where_it_is_and_around_it_later():
-    cell, (x, _) = told_masks(means=False), steps((3, 4, 5))
+    cell, (x, _) = told_masks("none"), steps((3, 4, 5))
     changed = masks()
     changed[:, 1, :, 0, 0] = changed[:, 1, [1, 2, 0], 0, 0]
     differ = [cell(x, cell.start(2), each)[0] for each in (masks(), changed)]
@@ -126,8 +129,9 @@ def test_a_mask_matters_where_it_is_and_around_it_later():
     assert where[2].nonzero().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
-def test_the_mean_over_a_class_reaches_every_place():
-    cell, (x, _) = told_masks(means=True), steps((3, 4, 5))
+@pytest.mark.parametrize("means", ["before", "now"])
+def test_the_mean_over_a_class_reaches_every_place(means):
+    cell, (x, _) = told_masks(means), steps((3, 4, 5))
     changed = masks()
     changed[:, 1, :, 0, 0] = changed[:, 1, [1, 2, 0], 0, 0]
     first, second = (cell(x, cell.start(2), each)[0] for each in (masks(), changed))
@@ -136,7 +140,7 @@ def test_the_mean_over_a_class_reaches_every_place():
     assert means.flatten().tolist() == [1.5, 0], "of places 0 and 3; of none"
 
 
-@pytest.mark.parametrize("means", [False, True])
+@pytest.mark.parametrize("means", ["none", "before", "now"])
 def test_cells_told_masks_take_steps_one_by_one_and_ignore_padding(means):
     cell, (x, _), told = told_masks(means), steps((3, 4, 5)), masks()
     real = torch.tensor([[True, False, True, True, False], [False, True, True, True, True]])
@@ -153,7 +157,19 @@ def test_cells_told_masks_take_steps_one_by_one_and_ignore_padding(means):
 
 
 def test_means_change_no_other_weight():
-    plain, more = told_masks(means=False).state_dict(), told_masks(means=True).state_dict()
+    plain, more = told_masks("none").state_dict(), told_masks("before").state_dict()
     assert set(more) - set(plain) == {"from_means"}
     assert all(torch.equal(more[name], plain[name]) for name in plain)
     assert told_masks(means=True, feedback=0).from_means is None
+
+
+@pytest.mark.parametrize("kind", [Cell, ExternalMemory, DNC, FastWeights])
+def test_a_trace_is_what_is_carried_after_each_step(kind):
+    cell = kind((6,), 2, torch.Generator().manual_seed(0))
+    x, told = steps((6,))
+    x, told, real = x.float(), told.float(), torch.rand(2, 5, generator=torch.Generator().manual_seed(1)) > 0.3
+    outputs, every = cell.trace(x, cell.start(2), told, real)
+    torch.testing.assert_close(outputs, cell(x, cell.start(2), told, real)[0])
+    for step in range(5):
+        after = cell(x[:, : step + 1], cell.start(2), told[:, : step + 1], real[:, : step + 1])[1]
+        torch.testing.assert_close(map_tensors(lambda leaf, step=step: leaf[:, step], every), after)

@@ -27,14 +27,16 @@ def inputs(shape, steps=5, tasks=2, places=()):
 
 @SHAPES
 @pytest.mark.parametrize("real", [None, REAL], ids=["all", "some"])
-def test_values_and_first_derivatives(shape, real):
+@pytest.mark.parametrize("asked", [["outputs", "last"], ["every"], ["outputs", "last", "every"]], ids="+".join)
+def test_values_and_first_derivatives(shape, real, asked):
     found = []
     for function in (_Recur.apply, _recur):
         given = inputs(shape)
-        outputs, memory = function(*given, real)
+        outputs, memory, memories = function(*given, real)
         weights = torch.linspace(1, 2, outputs.numel(), dtype=torch.float64).view(outputs.shape)
-        gradients = torch.autograd.grad((outputs * weights).sum() + memory.square().sum(), given)
-        found.append((outputs, memory, *gradients))
+        of = {"outputs": outputs * weights, "last": memory.square(), "every": memories * weights}
+        gradients = torch.autograd.grad(sum(of[name].sum() for name in asked), given)
+        found.append((outputs, memory, memories, *gradients))
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
 
 
@@ -42,7 +44,7 @@ def test_what_is_told_may_differ_from_place_to_place():
     found = []
     for function in (_Recur.apply, _recur):
         given = inputs((3, 4, 5), places=(4, 5))
-        outputs, memory = function(*given, REAL)
+        outputs, memory, _ = function(*given, REAL)
         gradients = torch.autograd.grad(outputs.square().sum() + memory.sum(), given)
         found.append((outputs, memory, *gradients))
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
@@ -52,7 +54,7 @@ def test_what_is_told_may_differ_from_place_to_place():
 def test_only_what_is_needed_has_a_gradient(shape):
     given = inputs(shape)
     given[0] = given[0].detach()
-    outputs, _ = recur(*given)
+    outputs = recur(*given)[0]
     outputs.sum().backward()
     assert given[0].grad is None
     assert all(value.grad is not None for value in given[1:])

@@ -5,7 +5,7 @@ Axis letters: T streams, S steps, F features or channels, K numbers of feedback,
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,9 @@ from metaprior.memory.recurrence import recur
 from metaprior.nets.initialise import uninitialised
 from metaprior.tree import map_tensors
 
-__all__ = ["Carried", "Cell", "keep_if", "linear", "run_steps"]
+__all__ = ["Carried", "Cell", "Means", "keep_if", "linear", "run_steps"]
+
+Means = Literal["none", "before", "now"]
 
 
 class Carried(NamedTuple):
@@ -40,8 +42,9 @@ class Cell(nn.Module):
         shape: of what the cell takes and gives: `(F,)` or `(F, H, W)`.
         feedback: K; 0 for a cell that is told nothing.
         generator: of the initial weights.
-        means: whether a cell of maps that is told masks is also told, at every place, what it gave at the step before,
-            in the mean over each class, since what is seen in one place is to be known in another.
+        means: what else a cell of maps that is told masks is told at every place, since what is seen in one place is to
+            be known in another: the mean over each class of what it gave at the step "before", if masks come a step
+            late, or of what it is given "now", if they come with their images.
 
     Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000, open at first as Jozefowicz et
     al. 2015 advise; for maps Shi et al. 2015 (arXiv 1506.04214), without peepholes. Written from products because
@@ -54,9 +57,10 @@ class Cell(nn.Module):
         (torch.Size([2, 7, 8, 5, 5]), torch.Size([2, 8, 5, 5]))
     """
 
-    def __init__(self, shape: tuple[int, ...], feedback: int, generator: torch.Generator, means: bool = False):
+    def __init__(self, shape: tuple[int, ...], feedback: int, generator: torch.Generator, means: Means = "none"):
         super().__init__()
         self.shape = shape
+        self.means = means
         features, maps = shape[0], len(shape) > 1
 
         def weight(*axes: int) -> nn.Parameter:
@@ -65,7 +69,7 @@ class Cell(nn.Module):
         self.from_input = weight(4 * features, features, 1, 1) if maps else weight(4 * features, features)
         self.from_output = weight(4 * features, features, 3, 3) if maps else weight(4 * features, features)
         self.from_label = weight(4 * features, feedback) if feedback else None
-        self.from_means = weight(4 * features, feedback * features) if maps and feedback and means else None
+        self.from_means = weight(4 * features, feedback * features) if maps and feedback and means != "none" else None
         self.bias = nn.Parameter(torch.zeros(4 * features))
 
     def start(self, tasks: int) -> Carried:
@@ -88,9 +92,25 @@ class Cell(nn.Module):
         Returns:
             The outputs of all steps, of the shape of `x`, and what is carried on.
         """
+        outputs, carried, _ = self._take(x, carried, feedback, real)
+        return outputs, carried
+
+    def trace(
+        self, x: Tensor, carried: Carried, feedback: Tensor | None = None, real: Tensor | None = None
+    ) -> tuple[Tensor, Carried]:
+        """Take S steps as `forward` does; return the outputs, and what is carried after each, `(T, S, F)` and so on."""
+        outputs, _, every = self._take(x, carried, feedback, real)
+        return outputs, every
+
+    def _take(
+        self, x: Tensor, carried: Carried, feedback: Tensor | None, real: Tensor | None
+    ) -> tuple[Tensor, Carried, Carried]:
         told = self._told(x, feedback)
         if self.from_means is not None and feedback is not None:
-            return self._with_means(x, told, carried, feedback, real)
+            if self.means == "before":
+                return self._with_means(x, told, carried, feedback, real)
+            means = _class_means(x.flatten(0, 1), feedback.flatten(0, 1)).flatten(1)
+            told = told + functional.linear(means, self.from_means).unflatten(0, x.shape[:2])[..., None, None]
         weights: tuple[Tensor, Tensor] = (self.from_input, self.from_output)
         before = carried.output, carried.memory
         if self.shape[1:] == (1, 1):
@@ -99,11 +119,12 @@ class Cell(nn.Module):
             before, told = (carried.output.flatten(1), carried.memory.flatten(1)), told.flatten(2)
         # Steps come first, so that what belongs to one of them lies together.
         steps = x.view(*x.shape[:2], *before[0].shape[1:]).transpose(0, 1)
-        outputs, memory = recur(
-            steps, told.transpose(0, 1), *weights, *before, None if real is None else real.transpose(0, 1)
+        results = recur(steps, told.transpose(0, 1), *weights, *before, None if real is None else real.transpose(0, 1))
+        outputs, memory, memories = (
+            result.view(*result.shape[: -len(before[0].shape[1:])], *self.shape) for result in results
         )
-        outputs, memory = outputs.view(*outputs.shape[:2], *self.shape), memory.view(-1, *self.shape)
-        return outputs.transpose(0, 1), Carried(outputs[-1], memory)
+        outputs, memories = outputs.transpose(0, 1), memories.transpose(0, 1)
+        return outputs, Carried(outputs[:, -1], memory), Carried(outputs, memories)
 
     def _told(self, x: Tensor, feedback: Tensor | None) -> Tensor:
         """Return what is added: the bias, one more for the forget gate, and what labels say, of all or each place."""
@@ -118,11 +139,11 @@ class Cell(nn.Module):
 
     def _with_means(
         self, x: Tensor, told: Tensor, carried: Carried, masks: Tensor, real: Tensor | None
-    ) -> tuple[Tensor, Carried]:
+    ) -> tuple[Tensor, Carried, Carried]:
         """Take steps told, at every place, the means over each class of what was given at the step before."""
         assert self.from_means is not None
         gates = functional.conv2d(x.flatten(0, 1), self.from_input).unflatten(0, x.shape[:2]) + told
-        outputs = []
+        every = []
         for step, gate in enumerate(gates.unbind(1)):
             means = _class_means(carried.output, masks[:, step]).flatten(1)
             gate = gate + functional.conv2d(carried.output, self.from_output, padding=1)
@@ -130,8 +151,9 @@ class Cell(nn.Module):
             memory = keep.sigmoid() * carried.memory + take.sigmoid() * new.tanh()
             after = Carried(show.sigmoid() * memory.tanh(), memory)
             carried = after if real is None else keep_if(real[:, step], after, carried)
-            outputs.append(carried.output)
-        return torch.stack(outputs, dim=1), carried
+            every.append(carried)
+        all_steps = Carried(*(torch.stack(parts, dim=1) for parts in zip(*every, strict=True)))
+        return all_steps.output, carried, all_steps
 
 
 def _class_means(maps: Tensor, shares: Tensor) -> Tensor:
@@ -146,8 +168,9 @@ def run_steps(
     carried: Any,
     feedback: Tensor | None,
     real: Tensor | None,
+    every: bool = False,
 ) -> tuple[Tensor, Any]:
-    """Take S steps with a cell of which all depends on the step before; see `Cell.forward`.
+    """Take S steps with a cell of which all depends on the step before; see `Cell.forward` and `Cell.trace`.
 
     Args:
         step: from features `(T, F)`, what is carried and feedback `(T, 1, K)` to an output `(T, F)` and what is
@@ -156,12 +179,16 @@ def run_steps(
         carried: from the step before.
         feedback: `(T, S, K)`, or None.
         real: `(T, S)`, or None.
+        every: whether to return what is carried after each step, `(T, S, ...)`, instead of after the last.
     """
-    outputs = []
+    outputs, states = [], []
     for index, features in enumerate(x.flatten(2).unbind(1)):
         output, after = step(features, carried, None if feedback is None else feedback[:, index : index + 1])
         carried = after if real is None else keep_if(real[:, index], after, carried)
         outputs.append(output)
+        states.append(carried)
+    if every:
+        carried = map_tensors(lambda *leaves: torch.stack(leaves, dim=1), *states)
     return torch.stack(outputs, dim=1).view(x.shape), carried
 
 

@@ -106,6 +106,12 @@ class DNC(nn.Module):
         """Take S steps; see `Cell.forward`."""
         return run_steps(self._step, x, carried, feedback, real)
 
+    def trace(
+        self, x: Tensor, carried: Linked, feedback: Tensor | None = None, real: Tensor | None = None
+    ) -> tuple[Tensor, Linked]:
+        """Take S steps; see `Cell.trace`."""
+        return run_steps(self._step, x, carried, feedback, real, every=True)
+
     def _step(self, features: Tensor, carried: Linked, told: Tensor | None) -> tuple[Tensor, Linked]:
         hidden, controller = self.controller(
             torch.cat([features, carried.read], dim=-1)[:, None], carried.controller, told

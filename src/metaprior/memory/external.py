@@ -100,6 +100,12 @@ class ExternalMemory(nn.Module):
         """Take S steps; see `Cell.forward`."""
         return run_steps(self._step, x, carried, feedback, real)
 
+    def trace(
+        self, x: Tensor, carried: Written, feedback: Tensor | None = None, real: Tensor | None = None
+    ) -> tuple[Tensor, Written]:
+        """Take S steps; see `Cell.trace`."""
+        return run_steps(self._step, x, carried, feedback, real, every=True)
+
     def _step(self, features: Tensor, carried: Written, told: Tensor | None) -> tuple[Tensor, Written]:
         seen = torch.cat([features, carried.read], dim=-1)
         hidden, controller = self.controller(seen[:, None], carried.controller, told)

@@ -11,7 +11,7 @@ from metaprior.errors import ShapeError
 from metaprior.tasks.episode import Examples
 from metaprior.tasks.stream import Stream
 
-__all__ = ["arriving", "encode", "nothing", "previous", "resized", "width"]
+__all__ = ["arrivals", "arriving", "encode", "nothing", "previous", "resized", "width"]
 
 
 def width(outputs: int) -> int:
@@ -110,6 +110,24 @@ def arriving(stream: Stream, outputs: int, pending: Tensor) -> tuple[Tensor, Ten
     feedback = torch.where(_across(came[:, :-1] == 0, feedback), none, feedback)
     feedback = torch.cat([pending[:, None], feedback[:, 1:]], dim=1)
     return feedback[:, :-1], feedback[:, -1]
+
+
+def arrivals(stream: Stream) -> tuple[Tensor, Tensor]:
+    """Return in which order the labels of a stream arrive, and how many have.
+
+    Returns:
+        The steps in the order in which their labels arrive, `(T, S)`, those whose labels never do last; and how many
+        labels have arrived before each step, and after the last, `(T, S + 1)`.
+
+    Example:
+        >>> stream = Stream(Examples(torch.zeros(1, 3, 1), torch.tensor([[0, 1, 1]])), torch.tensor([[3, 1, 0]]))
+        >>> arrivals(stream)
+        (tensor([[1, 0, 2]]), tensor([[0, 0, 1, 2]]))
+    """
+    moments = torch.arange(stream.steps + 1, device=stream.delays.device)
+    comes = (stream.delays > 0) & stream.examples.real
+    due, order = (moments[:-1] + stream.delays).masked_fill(~comes, 2 * stream.steps + 1).sort(dim=1, stable=True)
+    return order, torch.searchsorted(due, moments.expand(stream.tasks, -1).contiguous(), right=True)
 
 
 def resized(feedback: Tensor, places: tuple[int, ...]) -> Tensor:

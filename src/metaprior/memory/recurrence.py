@@ -26,7 +26,7 @@ def recur(
     output: Tensor,
     memory: Tensor,
     real: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Take S steps of `z = Wx x + Wh h + told`, `c = sigmoid(f) c + sigmoid(i) tanh(g)`, `h = sigmoid(o) tanh(c)`.
 
     Args:
@@ -40,11 +40,11 @@ def recur(
         real: `(S, T)`, False where a step changes nothing; None where all do.
 
     Returns:
-        h after every step, of the shape of x, and c after the last.
+        h after every step, of the shape of x, c after the last, and c after every step.
 
     Example:
         >>> x, before, weight = torch.ones(7, 2, 3), torch.zeros(2, 3), torch.ones(12, 3)
-        >>> outputs, memory = recur(x, torch.zeros(7, 2, 12), weight, weight, before, before)
+        >>> outputs, memory, _ = recur(x, torch.zeros(7, 2, 12), weight, weight, before, before)
         >>> outputs.shape, memory.shape
         (torch.Size([7, 2, 3]), torch.Size([2, 3]))
     """
@@ -62,9 +62,9 @@ def _recur(
     output: Tensor,
     memory: Tensor,
     real: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    gates = _gates(x, told, from_input)
-    outputs = []
+) -> tuple[Tensor, Tensor, Tensor]:
+    gates = _of_inputs(x, from_input) + _everywhere(told, x)
+    outputs, memories = [], []
     for step, gate in enumerate(gates.unbind(0)):
         take, keep, show, new = (gate + _product(output, from_output)).chunk(4, dim=1)
         after = keep.sigmoid() * memory + take.sigmoid() * new.tanh()
@@ -74,7 +74,8 @@ def _recur(
             after, shown = torch.where(here, after, memory), torch.where(here, shown, output)
         output, memory = shown, after
         outputs.append(output)
-    return torch.stack(outputs), memory
+        memories.append(memory)
+    return torch.stack(outputs), memory, torch.stack(memories)
 
 
 class _Recur(torch.autograd.Function):
@@ -88,13 +89,13 @@ class _Recur(torch.autograd.Function):
         output: Tensor,
         memory: Tensor,
         real: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         # tanh(g) = 2 sigmoid(2 g) - 1, so that all gates are opened by one operation on neighbours in memory.
-        twice = _twice(x)
+        twice = _factors(x, (1, 1, 1, 2))
         given = from_input, from_output
         from_input, from_output = (_scaled(weight, twice) for weight in given)
         # What each step computes takes the place of what went into it.
-        gates = _gates(x, told * _along(twice, told), from_input)
+        gates = _of_inputs(x, from_input).add_(_everywhere(told * _along(twice, told), x))
         outputs, memories = _room(x, len(x) + 1), _room(x, len(x) + 1)
         outputs[0], memories[0] = output, memory
         for step, gate in enumerate(gates):
@@ -109,24 +110,34 @@ class _Recur(torch.autograd.Function):
                 shown.copy_(torch.where(here, shown, outputs[step]))
         ctx.save_for_backward(x, told, *given, output, memory, gates, outputs, memories)
         ctx.real = real
-        return outputs[1:], memories[-1].clone()
+        # Who asks only for the last memory should not pay for gradients, all zero, of the others.
+        ctx.set_materialize_grads(False)
+        return outputs[1:], memories[-1].clone(), memories[1:]
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, gates, outputs, memories = ctx.saved_tensors
         real = ctx.real
         if torch.is_grad_enabled():
+            outer = [
+                torch.zeros_like(like) if of is None else of
+                for of, like in zip(given, (outputs[1:], inputs[5], memories[1:]), strict=True)
+            ]
             return *pieces.differentiate(_recur, tuple(inputs), (real,), outer), None
-        x, twice = inputs[0], _twice(inputs[0])
-        from_input, from_output = (_scaled(weight, twice) for weight in inputs[2:4])
+        x, factors = inputs[0], _factors(inputs[0], (2, 1, 1, 4))
+        from_input, from_output = (_scaled(weight, factors) for weight in inputs[2:4])
         to_gates = torch.empty_like(gates)
-        to_outputs, to_memory = outer[0], outer[1].clone()
-        to_output = torch.zeros_like(to_memory)
+        to_outputs, to_last, to_memories = given
+        to_output = torch.zeros_like(inputs[5])
+        to_memory = torch.zeros_like(inputs[5]) if to_last is None else to_last.clone()
         for step in reversed(range(len(x))):
             gate, to_gate = gates[step], to_gates[step]
             take, keep, show, new = gate.chunk(4, dim=1)
             to_take, to_keep, to_show, to_new = to_gate.chunk(4, dim=1)
-            to_output = to_output + to_outputs[step]
+            if to_outputs is not None:
+                to_output = to_output + to_outputs[step]
+            if to_memories is not None:
+                to_memory = to_memory + to_memories[step]
             passed = None
             if real is not None and not bool(real[step].all()):
                 here = _everywhere(real[step], to_output)
@@ -136,8 +147,9 @@ class _Recur(torch.autograd.Function):
             torch.mul(to_output, shown, out=to_show)
             to_memory.add_(torch.ops.aten.tanh_backward(to_output.mul_(show), shown))
             torch.mul(to_memory, memories[step], out=to_keep)
-            torch.mul(to_memory, take, out=to_new).mul_(2)
-            torch.mul(to_memory, new, out=to_take).mul_(2).sub_(to_memory)
+            # A quarter of that of g, and half of that of i; the weights make up for it.
+            torch.mul(to_memory, take, out=to_new)
+            torch.sub(new, 0.5, out=to_take).mul_(to_memory)
             torch.ops.aten.sigmoid_backward(to_gate, gate, grad_input=to_gate)
             to_memory.mul_(keep)
             to_output = _gradient(to_gate, outputs[step], from_output, to_weight=False)
@@ -148,9 +160,9 @@ class _Recur(torch.autograd.Function):
         to_told = to_gates if inputs[1].ndim == x.ndim else to_gates.flatten(3).sum(-1)
         return (
             to_x if to_x is None else to_x.unflatten(0, x.shape[:2]),
-            to_told * _along(twice, to_told),
-            _scaled(_gradient(all_steps, all_x, from_input, to_weight=True), twice),
-            _scaled(_gradient(all_steps, outputs[:-1].flatten(0, 1), from_output, to_weight=True), twice),
+            to_told * _along(factors, to_told),
+            _scaled(_gradient(all_steps, all_x, from_input, to_weight=True), factors),
+            _scaled(_gradient(all_steps, outputs[:-1].flatten(0, 1), from_output, to_weight=True), factors),
             to_output,
             to_memory,
             None,
@@ -172,15 +184,14 @@ def _gradient(outer: Tensor, x: Tensor, weight: Tensor, to_weight: bool) -> Tens
     return torch.ops.aten.convolution_backward(outer, x, weight, None, *how, needed)[int(to_weight)]
 
 
-def _gates(x: Tensor, told: Tensor, from_input: Tensor) -> Tensor:
-    """Return what does not depend on the step before, for all steps at once, `(S, T, 4 F)` or `(S, T, 4 F, H, W)`."""
-    gates = _product(x.flatten(0, 1), from_input).unflatten(0, x.shape[:2])
-    return gates + told.view(*told.shape, *[1] * (x.ndim - told.ndim))
+def _of_inputs(x: Tensor, from_input: Tensor) -> Tensor:
+    """Return what the inputs of all steps say, `(S, T, 4 F)` or `(S, T, 4 F, H, W)`."""
+    return _product(x.flatten(0, 1), from_input).unflatten(0, x.shape[:2])
 
 
-def _twice(x: Tensor) -> Tensor:
-    """Return by what each of the four gates is multiplied, `(4 F,)`."""
-    return torch.cat([x.new_ones(3 * x.shape[2]), x.new_full((x.shape[2],), 2.0)])
+def _factors(x: Tensor, each: tuple[int, int, int, int]) -> Tensor:
+    """Return a factor for each of the four gates, `(4 F,)`."""
+    return x.new_tensor(each).repeat_interleave(x.shape[2])
 
 
 def _along(factors: Tensor, like: Tensor) -> Tensor:
@@ -189,7 +200,7 @@ def _along(factors: Tensor, like: Tensor) -> Tensor:
 
 def _scaled(weight: Tensor, factors: Tensor) -> Tensor:
     """Return a weight with scaled rows, a kernel in the layout of the maps, lest every step copy it."""
-    scaled = weight * factors.view(-1, *[1] * (weight.ndim - 1))
+    scaled = weight * _everywhere(factors, weight)
     return scaled if weight.ndim == 2 else channels_last(scaled)
 
 
@@ -198,5 +209,6 @@ def _room(x: Tensor, steps: int) -> Tensor:
     return x.new_empty(shape) if x.ndim == 3 else empty_channels_last(shape, x)
 
 
-def _everywhere(here: Tensor, like: Tensor) -> Tensor:
-    return here.view(-1, *[1] * (like.ndim - 1))
+def _everywhere(values: Tensor, like: Tensor) -> Tensor:
+    """Return values that are the same along the last axes of another tensor."""
+    return values.view(*values.shape, *[1] * (like.ndim - values.ndim))
