@@ -15,7 +15,7 @@ acquire() { # NAME OPTIONS...
 
 # Few molecules of many assays at each step: the head of an assay that is seldom drawn hardly leaves where it began.
 acquire multitask_probe --prior multitask_probe --tasks.shots 2 --tasks.queries 2 --tasks_per_step 256 \
-    --learning_rate 0.002 --steps "$steps"
+    --tasks.by_size true --learning_rate 0.002 --steps "$steps"
 
 # Gaussian processes and Gaussian weights, from that network on, on whole assays.
 later=(--start "$runs/multitask_probe" --learning_rate 0.0001 --tasks_per_step 8 --steps "$((steps / 10))")

@@ -103,7 +103,7 @@ class NIWMeta(ProcessPrior):
         start = self.start(episode.tasks, episode.about)
         state = self.observe(start, episode.support.joined(episode.query))
         doubt = divergence(self.mean, self.log_variance.exp(), self.tasks) / self.tasks
-        doubt = doubt + slack(*self.mean.shape, self.tasks)
+        doubt = doubt + slack(len(self.mean), self.outputs, self.tasks)
         bound = self.outputs * self.evidence(state) - doubt
         return -(bound / (self.outputs * state.real.sum(1).clamp(min=1))).mean()
 
@@ -141,8 +141,8 @@ def divergence(mean: Tensor, variance: Tensor, tasks: int) -> Tensor:
     """
     features, outputs = mean.shape
     certainty, degrees = confidence(outputs, tasks)
-    means = 0.5 * outputs * (_MEANS / certainty - 1 + math.log(certainty / _MEANS))
-    means = features * means + 0.5 * _MEANS * (mean.square().sum(1) / variance).sum()
+    spread = 0.5 * features * outputs * (_MEANS / certainty - 1 + math.log(certainty / _MEANS))
+    means = spread + 0.5 * _MEANS * (mean.square().sum(1) / variance).sum()
     a, a_before = degrees / 2, _VARIANCES / 2
     b, b_before = variance * a, a_before / features
     constant = (a - a_before) * _digamma(a) - math.lgamma(a) + math.lgamma(a_before)

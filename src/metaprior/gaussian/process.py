@@ -52,8 +52,9 @@ def condition(
 
     Example:
         >>> one = torch.ones(1, 1, 1)
-        >>> condition(one, torch.ones(1), 4 * one, one[0], one, one[0])
-        (tensor([[[2.]]]), tensor([[[0.5000]]]))
+        >>> mean, variance = condition(one, torch.ones(1), 4 * one, one[0], one, one[0])
+        >>> round(float(mean), 3), round(float(variance), 3)
+        (2.0, 0.5)
     """
     factor = _factor(covariance, noise, real)
     inner = torch.linalg.solve_triangular(factor, torch.cat([across * real[..., None], targets], dim=2), upper=False)

@@ -117,6 +117,7 @@ class AssaySource(TaskSource):
         featuriser: by name, or by name and settings.
         salts: what is done to salts and mixtures.
         balanced: take as many support molecules of each class, instead of as many as its share of the assay.
+        by_size: draw an assay as often as it has molecules, instead of as often as any other.
     """
 
     shots: int | tuple[int, int]
@@ -125,6 +126,7 @@ class AssaySource(TaskSource):
     featuriser: Any
     salts: Salts = "largest"
     balanced: bool = False
+    by_size: bool = False
 
     @abstractmethod
     def assays(self, split: Split) -> Assays:
@@ -188,7 +190,11 @@ class AssaySource(TaskSource):
             raise DataError(
                 f"shots: the {split} split has no assay of more than {least} molecules; the most are {largest}"
             )
-        chosen = eligible[torch.randint(len(eligible), (tasks,), generator=generator)]
+        if self.by_size:
+            sizes = part.counts[eligible].to(torch.float64)
+            chosen = eligible[torch.multinomial(sizes, tasks, replacement=True, generator=generator)]
+        else:
+            chosen = eligible[torch.randint(len(eligible), (tasks,), generator=generator)]
         counts = part.counts[chosen]
         shots = torch.full_like(counts, least)
         if most > least:

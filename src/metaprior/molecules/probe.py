@@ -91,11 +91,12 @@ class MultitaskProbe(Prior):
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features and a head for each task.
 
-        For fingerprints the network is wide and has dropout, and the probe sees the fingerprint beside its features.
+        For fingerprints the network is wide and has dropout, and the probe sees the fingerprint beside features. Both
+        are short, since features that many tasks have shaped should not be bent far by a few examples.
         """
         if net is None and not spec.is_image and math.prod(spec.x_shape) >= _WIDE:
             net = MLP(math.prod(spec.x_shape), hidden=(1024, 512), norm="layer", seed=seed, dropout=0.2)
-            arguments = {"inputs": 2.0} | arguments
+            arguments = {"scale": 2.0, "inputs": 1.0} | arguments
         return cls(
             default_net(spec, None, seed) if net is None else net,
             **({"outputs": spec.outputs, "pool": spec.pool} | arguments),
