@@ -157,8 +157,8 @@ class Composition(SequenceFeaturiser):
     """The share of each amino acid, and the length over 20: the control for whatever looks at the order of letters.
 
     Example:
-        >>> Composition().raw("AAAR")[1].round(2).tolist()
-        [0.75, 0.25, 0.2]
+        >>> Composition().raw(5 * "AAAR")[1].tolist()
+        [0.75, 0.25, 1.0]
     """
 
     def __init__(self) -> None:
