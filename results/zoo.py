@@ -1,6 +1,7 @@
 """Put acquired priors into the package, each with its measured score: `python results/zoo.py RUNS`.
 
-RUNS holds a folder for each entry below, as `results/omniglot/run.sh` and `results/glyphs/run.sh` write them.
+RUNS holds a folder for each entry below, as `results/omniglot/run.sh`, `results/glyphs/run.sh` and
+`results/hyperfields/run.sh` write them.
 """
 
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import torch
 
 from metaprior import evaluate, load, read_card, save
+from metaprior.fields import generate, psnr, render_views
+from metaprior.registry import build
 from metaprior.tasks import Glyphs, Omniglot
 
 ZOO = Path(__file__).parent.parent / "src" / "metaprior" / "zoo"
@@ -40,6 +43,26 @@ def main():
         facts["spec"] = {**facts["spec"], "outputs": 5}
         save(prior, ZOO / f"{name}.safetensors", **facts, score=score, result=result.row())
         print(name, score, flush=True)
+    if (path := Path(sys.argv[1]) / "hyperfields" / "zoo").exists():
+        keep_scenes(path)
+
+
+def keep_scenes(path):
+    """Score a prior over scenes on prompts that it never met, and save it."""
+    prior, card = load(path), read_card(path)
+    source = build(card["tasks"])
+    scores = []
+    for prompt in source.prompts("test")[:40]:
+        truth = source.pictures(prompt, 2)
+        field, weights = generate(prompt, prior)
+        scores.append(psnr(render_views(field, weights, truth.cameras, 64).over(), truth.over()).mean())
+    mean = torch.stack(scores).mean().item()
+    interval = 1.96 * torch.stack(scores).std().item() / len(scores) ** 0.5
+    parameters = sum(value.numel() for value in prior.parameters())
+    score = f"{mean:.1f} ± {interval:.1f} dB PSNR on {len(scores)} prompts never met; {parameters:,} parameters"
+    facts = {key: card[key] for key in ("tasks", "spec", "inputs", "data_hash", "seed", "step", "seconds")}
+    save(prior, ZOO / "scenes.safetensors", **facts, score=score, result={"psnr": mean, "interval_95": interval})
+    print("scenes", score, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ acquire() { # NAME STEPS OPTIONS...
 points=(--tasks.teaches points)
 
 # (a) 9 shapes x 8 colours, 45 seen and 27 unseen; and the baselines of (c).
-acquire protocol 3000 --prior hyperfields "${points[@]}"
+acquire protocol 2000 --prior hyperfields "${points[@]}"
 acquire biases 3000 --prior hyperfields --net hyper_field --net.writes biases "${points[@]}"
 seen=$(python -c 'import json; from metaprior.fields import Scenes; print(json.dumps(Scenes().prompts()))')
 acquire nearest 3000 --prior nearest_field --prior.prompts "$seen" "${points[@]}" --learning_rate 0.005
@@ -50,8 +50,9 @@ ablation planes-alone --net.octaves null
 acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512
 
 # The prior of the zoo: one or two things of every shape, colour and material.
+# Larger steps than these leave colours black for good: a generator of many units takes larger ones in what it writes.
 acquire zoo 6000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
     --net.width 96 --tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.drawn 2000 --tasks.held_out 1 \
-    --tasks.supersample 1 "${points[@]}" --tasks.queries 1024 --tasks_per_step 16
+    --tasks.supersample 1 "${points[@]}" --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005
 
 python "$(dirname "$0")/score.py" "$runs"

@@ -29,6 +29,8 @@ STEP = 0.04
 
 _LARGEST = 15.0
 """Above this the exponential and its gradient stay as they are."""
+_AROUND = ((1 / 32, 0.0, 0.0), (0.0, 1 / 32, 0.0), (0.0, 0.0, 1 / 32))
+_LEAST = 1e-20
 _WAVES = (1.0, 2.0)
 _FACING = 1 + 2 * len(_WAVES) + 9
 """Features that tell of the direction of view: facing, its waves (with faster ones the normal is not found), and the
@@ -53,7 +55,7 @@ class Field:
         chunk: points of a scene that pass through the perceptron at once; 512 to 1,024 stay in the processor's cache.
 
     Source: activation and blob, HyperFields (Babu et al. 2024, arXiv 2310.17075) and Stable-DreamFusion; mirrored
-    directions, Ref-NeRF (Verbin et al. 2022, arXiv 2112.03907), with a normal that colours alone teach.
+    directions, Ref-NeRF (Verbin et al. 2022, arXiv 2112.03907), with a normal that is taught by the density.
 
     Example:
         >>> field = Field(TriPlane(cells=8, channels=4), width=16)
@@ -159,8 +161,7 @@ class Field:
         seen = linear(weights, "view.1", self.facing(weights, x, directions)).relu()
         return torch.cat([output[..., :1], output[..., 1:] + linear(weights, "view.2", seen)], dim=-1)
 
-    @staticmethod
-    def facing(weights: Weights, x: Tensor, directions: Tensor) -> Tensor:
+    def facing(self, weights: Weights, x: Tensor, directions: Tensor) -> Tensor:
         """Return what reaches the layer that knows the direction of view.
 
         That is the hidden units, how much a normal, which is linear in them, faces the viewer, and where what the
@@ -171,6 +172,23 @@ class Field:
         mirrored = directions + 2 * facing * normal
         waves = math.pi * facing * facing.new_tensor(_WAVES)
         return torch.cat([x, facing, waves.sin(), waves.cos(), harmonics(mirrored)], dim=-1)
+
+    def misled(self, weights: Weights, points: Tensor) -> Tensor:
+        """Return how far the normals that colours use at points `(S, P, 3)` are from those of the surface, `(S, P)`.
+
+        That is one less the cosine between them. The latter are where the density falls, and taken as they are.
+        """
+        free = {name: value for name, value in weights.items() if name != OCCUPANCY}
+        encoder = {name[8:]: value for name, value in free.items() if name.startswith("encoder.")}
+        x = self.encoder(encoder, points)
+        for place in range(self.hidden):
+            x = self.layer(free, place, x)
+        normal = functional.normalize(linear(free, "view.0", x), dim=-1)
+        with torch.no_grad():
+            around = torch.cat([points, *(points + points.new_tensor(step) for step in _AROUND)], dim=1)
+            here, *there = (self(free, around, torch.zeros_like(around))[0] + _LEAST).log().split(points.shape[1], 1)
+            falls = functional.normalize(torch.stack([here - other for other in there], dim=-1), dim=-1)
+        return 1 - (normal * falls).sum(-1)
 
     def _density(self, logarithm: Tensor, points: Tensor) -> Tensor:
         raised = logarithm

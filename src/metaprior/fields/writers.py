@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError, MetapriorError, UnknownNameError, check_positive, missing
-from metaprior.fields.field import Field, Weights, of_scene
+from metaprior.fields.field import OCCUPANCY, Field, Weights, occupied, of_scene
 from metaprior.fields.occupancy import cell_points
 from metaprior.files import replacing, write_bytes
 
@@ -220,9 +220,14 @@ def sheet(rows: Sequence[Sequence[Tensor]], captions: Sequence[str] = (), gap: i
 def _volume(field: Field, weights: Weights, cells: int) -> np.ndarray:
     """Return the density of one scene, mask included, in the middle of each cell, `(G, G, G)`."""
     points = cell_points(cells)
+    asked = torch.ones(len(points), dtype=torch.bool)
+    if OCCUPANCY in weights:
+        asked = occupied(weights[OCCUPANCY], points[None])[0]
+    volume = torch.zeros(len(points))
     with torch.no_grad():
-        parts = [field(weights, part[None], torch.zeros_like(part)[None])[0][0] for part in points.split(2**17)]
-    return torch.cat(parts).view(cells, cells, cells).numpy()
+        parts = [field(weights, part[None], torch.zeros_like(part)[None])[0][0] for part in points[asked].split(2**17)]
+    volume[asked] = torch.cat(parts)
+    return volume.view(cells, cells, cells).numpy()
 
 
 def _large_parts(solid: np.ndarray) -> np.ndarray:
