@@ -71,6 +71,8 @@ def adapt(
     skip_bad: bool = False,
     target: str | Sequence[str] | None = None,
     smiles: str | None = None,
+    sequence: str | None = None,
+    about: str | None = None,
 ) -> Predictions:
     """Adapt a prior to labelled files and predict others.
 
@@ -84,21 +86,28 @@ def adapt(
 
     Molecules have two columns more, which tell how far the prior applies: `similarity_to_support` and
     `similarity_to_acquired` are the highest Tanimoto similarities to a molecule of the support, and of a sample of
-    those of acquisition. Where several properties are predicted, their names come before those of their columns.
+    those of acquisition. Where several properties are predicted, their names come before those of their columns. So do
+    sequences of amino acids, their similarities those of words of three letters. An affinity in nM is predicted in nM,
+    and its uncertainty is a standard deviation in powers of ten.
 
     Args:
         prior: a folder that `acquire` wrote, a checkpoint file, `zoo:NAME`, or a prior together with `inputs`.
         support: the examples to adapt to: a folder with a folder of images for each class; a CSV with the columns
-            and the target that the prior was acquired on; or a CSV or SDF of molecules with columns of labels.
-        query: what to predict: a folder of images, at any depth, a CSV, or an SDF. Its columns that are no features are
-            kept, and all of them if it holds molecules.
+            and the target that the prior was acquired on; or a CSV or SDF of molecules, or a CSV of sequences, with
+            columns of labels.
+        query: what to predict: a folder of images, at any depth, a CSV, an SDF, or FASTA. Its columns that are no
+            features are kept, and all of them if it holds molecules or sequences.
         out: a CSV file to write; None to write nothing.
         inputs: how files become inputs; None for what the checkpoint says.
         net: the network, if it is of a class that no registry knows.
         device: where to compute; None for where the prior is, which for a file is the CPU.
         skip_bad: leave out bad images or rows, with a warning, instead of stopping at the first.
-        target: the columns to predict of molecules; None for those that the support has and the query lacks.
+        target: the columns to predict of molecules or sequences; None for those that the support has and the query
+            lacks.
         smiles: the column that holds the SMILES of molecules; None to find it.
+        sequence: the column that holds sequences of amino acids; None to find it.
+        about: what the task is about, for a prior that is told so: an epitope, or an allele in any spelling; None to
+            read it from the column `epitope` or `allele`.
 
     Returns:
         A row for each query, in the order of the rows of the CSV or of the paths of the images.
@@ -125,7 +134,7 @@ def adapt(
     if out is not None and Path(out).is_dir():
         raise DataError(f"out: {out} is a folder; expected the name of a CSV file")
     prior, inputs = _resolved(prior, inputs, net, device)
-    tasks = _tasks(support, query, inputs, target, smiles, skip_bad)
+    tasks = _tasks(support, query, inputs, target, smiles, sequence, about, skip_bad)
     training = prior.training
     columns: list[str] = []
     rows: list[tuple[Any, ...]] = [() for _ in tasks[0].known]
@@ -155,15 +164,23 @@ def _tasks(
     inputs: Mapping[str, Any],
     target: str | Sequence[str] | None,
     smiles: str | None,
+    sequence: str | None,
+    about: str | None,
     skip_bad: bool,
 ) -> list[OwnTask]:
-    """Return the tasks that the files state: one, or one for each property of molecules."""
-    if inputs.get("kind") == "molecules":
+    """Return the tasks that the files state: one, or one for each property of molecules or sequences."""
+    kind = inputs.get("kind")
+    if kind != "sequences" and (sequence is not None or about is not None):
+        raise DataError("sequence, about: they are for sequences; the prior was acquired on other inputs")
+    if kind != "molecules" and smiles is not None:
+        raise DataError("smiles: it is for molecules; the prior was acquired on other inputs")
+    if kind in ("molecules", "sequences"):
         from metaprior.molecules.own import read_properties
 
-        return read_properties(support, query, inputs, target, smiles, skip_bad)
-    if target is not None or smiles is not None:
-        raise DataError("target, smiles: they are for molecules; the prior was acquired on other inputs")
+        column = smiles if kind == "molecules" else sequence
+        return read_properties(support, query, inputs, target, column, skip_bad, about)
+    if target is not None:
+        raise DataError("target: it is for molecules and sequences; the prior was acquired on other inputs")
     return [read_task(support, query, inputs, skip_bad)]
 
 
@@ -191,12 +208,14 @@ def _predicted(prior: Prior, task: OwnTask) -> tuple[list[str], list[tuple[Any, 
     """Return the columns that the prior adds, and their values."""
     device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
     support, x = task.support.to(device), task.query.to(device)
-    state = believe(prior, support, None if task.classes is None else len(task.classes))
+    about = None if task.about is None else task.about.to(device)
+    state = believe(prior, support, None if task.classes is None else len(task.classes), about)
     prediction = predict_rows(prior, state, x)
     if task.classes is not None:
         return _classified(prediction[0], task.classes)
     values = prediction[0, :, 0].double() * task.scale + task.mean
-    spread = deviation(prior, state, support, x)[0, :, 0].double() * task.scale
+    spread = deviation(prior, state, support, x, about)[0, :, 0].double() * abs(task.scale)
+    values = 10**values if task.logarithm else values
     return ["prediction", "uncertainty"], list(zip(values.tolist(), spread.tolist(), strict=True))
 
 

@@ -103,6 +103,8 @@ class Listing:
 _DEEPCHEM = "https://github.com/deepchem/deepchem/raw/master/"
 _KANO = "https://github.com/HICAI-ZJU/KANO/raw/main/data/"
 _FSMOL = "https://github.com/microsoft/FS-Mol/tree/3f48152b5f72/datasets/"
+_MHCFLURRY = "https://github.com/openvax/mhcflurry/raw/7d156f0e7919/downloads-generation/allele_sequences/"
+_VTAPER = "https://github.com/shootsingstar/VTAPERNet/raw/3e5f8e28d939/original_data/"
 _OMNIGLOT = "https://github.com/brendenlake/omniglot/raw/master/python/"
 
 # The sums are those of tensorflow/datasets (url_checksums), which agree with torchvision's for Omniglot.
@@ -197,6 +199,46 @@ DATASETS: Mapping[str, DataSet] = {
     "nci": DataSet(
         "5,000 structures that come with RDKit, and their descriptors as tasks; nothing to download",
         "public domain, of the National Cancer Institute",
+    ),
+    "tcr_titan": DataSet(
+        "47,190 pairs of T-cell receptors and 192 epitopes, with the strict folds of TITAN (Weber et al. 2021)",
+        "MIT",
+        {
+            "titan_datasets.zip": DataFile(
+                "https://github.com/PaccMann/TITAN/tree/d01eb1effb5c/datasets",
+                "3b3081834af6348f85be8aea9ed655e96ddaed9e33256e1e0f224ac0be33e3b7",
+                packed=True,
+            ),
+        },
+    ),
+    "pmhc": DataSet(
+        "234,295 affinities of peptides for MHC molecules of class I, and the pseudosequences of 13,008 alleles "
+        "(O'Donnell et al. 2020, of IEDB)",
+        "Apache-2.0 for MHCflurry, which curated them; those of IEDB are CC BY 4.0",
+        {
+            "curated_training_data.no_mass_spec.csv.bz2": DataFile(
+                _VTAPER + "curated_training_data.no_mass_spec.csv.bz2",
+                "e5d5f5dd43303e618f977fd87fd53a77757414696f0f77755367836df24314ba",
+                whole=("curated_training_data.no_mass_spec.csv",),
+            ),
+            "pseudosequences.netmhcpan.34aa.csv": DataFile(
+                _MHCFLURRY + "pseudosequences.netmhcpan.34aa.csv",
+                "4aa3a189c9eb56a5812097edbb75652cbace3fd28cdb077a204d40d75983e121",
+                whole=("pseudosequences.netmhcpan.34aa.csv.gz",),
+            ),
+        },
+    ),
+    "innate_immunomodulators": DataSet(
+        "nine read-outs of innate immune signalling for 4,888 compounds (Tang et al. 2023)",
+        "none stated; cite Tang et al. 2023",
+        {
+            "screening_results.csv": DataFile(
+                "https://github.com/oytang/Supporting-data-for-Data-driven-discovery-of-innate-immunomodulators-/raw/"
+                "d6e1dc8c73da/data/screening_results.csv",
+                "e8444643333b75c80c8feea92908383e47cad547672f13b0f2b9f608360c969c",
+                whole=("screening_results.csv.gz",),
+            ),
+        },
     ),
     "streams": DataSet(
         "45,312 half hours of the electricity market of New South Wales, 1996 to 1998 (Elec2; Harries 1999)",

@@ -46,9 +46,9 @@ class _PriorEstimator(BaseEstimator):
         return read_card(self.prior) if isinstance(self.prior, (str, Path)) else {}
 
     def _rows(self, X: Any, card: Mapping[str, Any] | None = None) -> Any:
-        """Return molecules as rows of features if the prior takes molecules and X holds them; else X as it is."""
+        """Return molecules or sequences as rows of features if the prior takes them and X holds them; else X."""
         inputs = (self._card() if card is None else card).get("inputs") or {}
-        if inputs.get("kind") != "molecules":
+        if inputs.get("kind") not in ("molecules", "sequences"):
             return X
         given = X.to_numpy() if hasattr(X, "to_numpy") else X
         molecules = list(given.ravel() if isinstance(given, np.ndarray) and given.shape[1:] == (1,) else given)
@@ -97,8 +97,8 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
     Args:
         prior: a prior, a folder that `acquire` wrote, a checkpoint file, or `zoo:NAME`. A row holds an input as
             acquisition saw it, flattened: the pixels of an image from 0 to 1, the encoded columns of a table. If the
-            prior was acquired on molecules and comes from a file, rows may be SMILES or RDKit Mols. None for a ridge
-            head on the standardised features.
+            prior was acquired on molecules and comes from a file, rows may be SMILES or RDKit Mols; if on sequences,
+            sequences. None for a ridge head on the standardised features.
 
     Attributes:
         classes_: the classes, C of them.
@@ -126,7 +126,7 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
         self._resolve(len(self.classes_), 10.0, rows, card)
         inputs = card.get("inputs") or {}
         known = (inputs.get("target") or {}).get("classes")
-        if inputs.get("kind") == "molecules":
+        if inputs.get("kind") in ("molecules", "sequences"):
             from metaprior.molecules.labels import in_order
 
             known = in_order(map(text, self.classes_))
@@ -184,7 +184,7 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
         self._resolve(targets.shape[1], 1.0, rows, card)
         self.y_mean_: Any = np.zeros(targets.shape[1])
         self.y_scale_: Any = np.ones(targets.shape[1])
-        if self.prior is None or (card.get("inputs") or {}).get("kind") == "molecules":
+        if self.prior is None or (card.get("inputs") or {}).get("kind") in ("molecules", "sequences"):
             scaler = StandardScaler().fit(targets)
             self.y_mean_, self.y_scale_ = scaler.mean_, scaler.scale_
         elif target := (card.get("inputs") or {}).get("target"):

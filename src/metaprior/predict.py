@@ -21,13 +21,14 @@ ROWS = 1000
 
 
 @torch.no_grad()
-def believe(prior: Prior, support: Examples, classes: int | None = None) -> Tree:
+def believe(prior: Prior, support: Examples, classes: int | None = None, about: Tree = None) -> Tree:
     """Return the belief of a prior after the support set, and make sure that it has room for all classes.
 
     Args:
         prior: in evaluation mode.
         support: of T tasks.
         classes: C, how many there are; None for regression.
+        about: what describes the tasks; None where nothing does.
 
     Raises:
         DataError: if the prior is for another kind of task, or has fewer outputs than there are classes.
@@ -45,7 +46,7 @@ def believe(prior: Prior, support: Examples, classes: int | None = None) -> Tree
             f"support: is for {kind}; {type(prior).__name__} is for {' and '.join(sorted(prior.kinds))} tasks"
         )
     first = map_tensors(lambda leaf: leaf[:, :1], support.x)
-    start = prior.start(support.tasks)
+    start = prior.start(support.tasks, about)
     before = prior.predict(start, first).shape[-1]
     too_many = DataError(f"support: has {classes} classes, more than the {before} outputs of the prior")
     try:
@@ -77,7 +78,7 @@ def predict_rows(prior: Prior, state: Tree, x: Tensor | Inputs) -> Tensor:
 
 
 @torch.no_grad()
-def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs) -> Tensor:
+def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs, about: Tree = None) -> Tensor:
     """Return how far values may be from what is predicted: by the prior itself if it knows, else by the jackknife.
 
     Args:
@@ -85,6 +86,7 @@ def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs) 
         state: of one task.
         support: what led to the state.
         x: `(1, Q, *x)`.
+        about: what describes the task; None where nothing does.
 
     Returns:
         `(1, Q, D)`.
@@ -101,13 +103,13 @@ def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs) 
     for part in x.split(ROWS, dim=1):
         known = prior.deviation(state, part)
         if known is None:
-            return jackknife(prior, support, x)
+            return jackknife(prior, support, x, about)
         found.append(known)
     return torch.cat(found, dim=1)
 
 
 @torch.no_grad()
-def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs) -> Tensor:
+def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree = None) -> Tensor:
     """Return the standard error of predictions by adapting without each of G groups of the support set.
 
     With predictions p_1 to p_G and their mean p, it is sqrt((G - 1) / G * sum (p_g - p)^2). Each group is a task with a
@@ -117,6 +119,7 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs) -> Tensor:
         prior: in evaluation mode.
         support: of one task; every example is real.
         x: `(1, Q, *x)`.
+        about: what describes the task; None where nothing does.
 
     Returns:
         `(1, Q, D)`; NaN if there is only one example.
@@ -139,7 +142,9 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs) -> Tensor:
     def predicted(mask: Tensor) -> Tensor:
         tasks = mask.shape[0]
         repeated = map_tensors(lambda leaf: leaf.expand(tasks, *leaf.shape[1:]), (support.x, support.y))
-        return predict_rows(prior, prior.observe(prior.start(tasks), Examples(repeated[0], repeated[1], mask)), x)
+        told = map_tensors(lambda leaf: leaf.expand(tasks, *leaf.shape[1:]), about)
+        start = prior.start(tasks, told)
+        return predict_rows(prior, prior.observe(start, Examples(repeated[0], repeated[1], mask)), x)
 
     # So many tasks at once that they hold about as many inputs as one full batch of queries.
     chunk = max(1, ROWS // (support.size + min(x.shape[1], ROWS)))

@@ -3,7 +3,7 @@
 Axis letters: T tasks, N support, Q query.
 """
 
-from typing import Literal
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from metaprior.gradient.maml import MAML, FastWeights
 from metaprior.hyper.dynamic import DynamicHypernetwork
 from metaprior.hyper.hypernetwork import VECTORS, GeneratorName, Hypernetwork
 from metaprior.registry import priors
+from metaprior.tasks.episode import TaskSpec
 from metaprior.tree import Tree
 
 __all__ = ["Adapts", "Hypernet"]
@@ -101,6 +102,11 @@ class Hypernet(MAML):
         # Zeros: what a description means is acquired.
         code = self.net.code
         self.described = None if about_size is None else nn.Parameter(code.new_zeros(len(code), about_size))
+
+    @classmethod
+    def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
+        """Build as `MAML` does, with room for whatever describes the tasks."""
+        return super().for_tasks(spec, net, seed, **({"about_size": spec.about} | arguments))
 
     def start(self, tasks: int, about: Tree = None) -> FastWeights:
         """Return the acquired code for each of T tasks, moved by what describes the task.

@@ -1,13 +1,31 @@
-"""Molecules: from files of structures and labels to tasks, features, priors, and predictions.
+"""Molecules and immunology: from files of structures and labels to tasks, features, priors, and predictions.
 
 Importing this package does not import RDKit, which is needed only where a structure is read.
 """
 
 from metaprior.molecules.assay_table import AssayTable
 from metaprior.molecules.fsmol import FSMol
+from metaprior.molecules.immunomodulators import Immunomodulators
+from metaprior.molecules.mhc import PeptideMHC
 from metaprior.molecules.moleculenet import MoleculeNet, ToxicityTasks
 from metaprior.molecules.nci import NCI
 from metaprior.molecules.probe import MultitaskProbe
 from metaprior.molecules.protocol import assay_protocol
+from metaprior.molecules.sequence_featurisers import Aligned, Composition, KMers
+from metaprior.molecules.titan import Titan
 
-__all__ = ["NCI", "AssayTable", "FSMol", "MoleculeNet", "MultitaskProbe", "ToxicityTasks", "assay_protocol"]
+__all__ = [
+    "NCI",
+    "Aligned",
+    "AssayTable",
+    "Composition",
+    "FSMol",
+    "Immunomodulators",
+    "KMers",
+    "MoleculeNet",
+    "MultitaskProbe",
+    "PeptideMHC",
+    "Titan",
+    "ToxicityTasks",
+    "assay_protocol",
+]

@@ -1,4 +1,4 @@
-"""A chemist's own assays as tasks: one file with a row for each measurement, or with a column for each assay."""
+"""One's own assays as tasks: one file with a row for each measurement, or with a column for each assay."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,8 +10,8 @@ import numpy as np
 from metaprior.errors import DataError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
 from metaprior.molecules.featurise import Featurised, featurise
-from metaprior.molecules.formats import read_structures
 from metaprior.molecules.labels import read_labels
+from metaprior.molecules.own import read_inputs
 from metaprior.molecules.structure import Salts
 from metaprior.registry import sources
 from metaprior.tasks.columns import texts
@@ -29,12 +29,13 @@ class AssayTable(AssaySource):
     Assays are divided into the three splits by their names.
 
     Args:
-        file: a CSV or SDF of molecules: with a column that names the assay of a row, and one of its label; or, without
-            `task`, with a column for each assay, in which a blank is a missing label.
+        file: a CSV or SDF of molecules, or, if the featuriser is of sequences, a CSV of those: with a column that names
+            the assay of a row, and one of its label; or, without `task`, with a column for each assay, in which a blank
+            is a missing label.
         task: the column that names the assay of a row; None if each assay has a column of its own.
         target: the column of the labels if `task` is given; else the columns of the assays, None for all that are
             numbers or have two classes.
-        smiles: the column of SMILES; None to find it.
+        smiles: the column of SMILES, or of sequences; None to find it.
         shots: support molecules of a task in all; or the least and most of them.
         queries: query molecules of a task at most; None for all that are left.
         kind: of the labels: two classes, the same in all assays, or values.
@@ -82,6 +83,11 @@ class AssayTable(AssaySource):
         self.seed = seed
         self.skip_bad = skip_bad
 
+    @property
+    def inputs(self) -> dict[str, Any] | None:
+        """As of all assays, with the column that names them, which is no label of one's own."""
+        return (super().inputs or {}) | {"task": self.task}
+
     def assays(self, split: Split) -> Assays:
         """Return the assays of a split."""
         found, owner, molecule, values, names = self._read
@@ -101,7 +107,8 @@ class AssayTable(AssaySource):
     @cached_property
     def _read(self) -> tuple[Featurised, np.ndarray, np.ndarray, np.ndarray, list[str]]:
         """Return molecules; of each label its assay, molecule and value; and the names of the assays."""
-        structures = read_structures(self.file, "file", self.smiles)
+        like = {"kind": self._featuriser.reads, "about": self.task and {"column": self.task}}
+        structures = read_inputs(self.file, "file", like, self.smiles)
         frame = structures.frame
         found = featurise(list(frame[structures.column]), self._featuriser, self.salts)
         bad = {frame.index[at]: problem for at, problem in found.problems.items()} | structures.problems

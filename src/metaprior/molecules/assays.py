@@ -8,7 +8,7 @@ import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ REFERENCE = 1000
 """How many molecules of acquisition a checkpoint names, for telling how alike new ones are to them."""
 _CHECKED = ("CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)O", "FC(F)(F)c1ccncc1Br", "CCS")
 """Molecules whose features show whether a featuriser does here what it did where a prior was acquired."""
+_CHECKED_SEQUENCES = ("CASSIRSSYEQYF", "GILGFVFTL", "ARNDCQEGHILKMFPSTWYV")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class Assays:
         counts: `(K,)`, how many they are.
         names: of the assays, K of them.
         roles: `(R,)`, `SUPPORT` or `QUERY` for what may be nothing else, 0 for either; None where all may be either.
+        about: `(K, A)`, what describes each assay; None where nothing does.
     """
 
     rows: SparseRows
@@ -57,6 +59,7 @@ class Assays:
     counts: Tensor
     names: list[str]
     roles: Tensor | None = None
+    about: Tensor | None = None
 
     def measured(self) -> "Assays":
         """Return the assays without the molecules whose value is not known."""
@@ -75,6 +78,7 @@ class Assays:
             counts,
             self.names,
             None if self.roles is None else self.roles[known],
+            self.about,
         )
 
 
@@ -87,8 +91,16 @@ def gathered(
     values: np.ndarray | None,
     names: list[str],
     roles: np.ndarray | None = None,
+    about: Tensor | None = None,
 ) -> Assays:
-    """Return assays from labels in any order, each with the position of its assay among the names."""
+    """Return assays from labels in any order, each with the position of its assay among the names.
+
+    Molecules without a label are left out, so that nothing is learnt of those of other splits.
+    """
+    used = np.unique(molecule)
+    if len(used) < len(rows):
+        rows, smiles = rows.take(torch.from_numpy(used)), [smiles[at] for at in used.tolist()]
+        molecule = np.searchsorted(used, molecule)
     order = np.argsort(owner, kind="stable")
     counts = torch.from_numpy(np.bincount(owner, minlength=len(names)).astype(np.int64))
     return Assays(
@@ -101,6 +113,7 @@ def gathered(
         counts,
         names,
         None if roles is None else torch.from_numpy(roles[order].astype(np.int64)),
+        about,
     )
 
 
@@ -127,6 +140,7 @@ class AssaySource(TaskSource):
     salts: Salts = "largest"
     balanced: bool = False
     by_size: bool = False
+    least_shots: ClassVar[int] = 2
 
     @abstractmethod
     def assays(self, split: Split) -> Assays:
@@ -137,7 +151,7 @@ class AssaySource(TaskSource):
         """Features of the featuriser; where there are classes, each assay has its own two in the pool."""
         if self.kind not in ("classification", "regression"):
             raise DataError(f"kind: expected 'classification' or 'regression', got '{self.kind}'")
-        shape = (self._featuriser.width,)
+        shape = (self._featuriser.encoded_width,)
         if self.kind == "regression":
             return TaskSpec("regression", shape, 1)
         return TaskSpec("classification", shape, 2, 2 * len(self._split("train").names))
@@ -146,11 +160,11 @@ class AssaySource(TaskSource):
     def inputs(self) -> dict[str, Any] | None:
         """How a structure becomes an input, and a sample of the molecules of acquisition."""
         return {
-            "kind": "molecules",
+            "kind": self._featuriser.reads,
             "featuriser": self._featuriser.settings,
             "fitted": self._fitted,
             "salts": self.salts,
-            "rdkit": rdkit_version(),
+            "rdkit": rdkit_version() if self._featuriser.reads == "molecules" else None,
             "check": check_digest(self._featuriser, self.salts),
             "reference": self._reference,
         }
@@ -238,21 +252,36 @@ class AssaySource(TaskSource):
             where = at.gather(1, index)
             mask = None if bool(real.all()) else real
             found.append((where, mask))
+        x = [self.presented(part, where, chosen) for where, _ in found]
+        about = self.described(part, chosen)
         if self.kind == "classification":
-            support, query = (Examples(self.encode(part, where), part.labels[where], mask) for where, mask in found)
-            return Episode(support, query, torch.full((len(chosen),), 2), torch.stack([2 * chosen, 2 * chosen + 1], 1))
+            support, query = (
+                Examples(each, part.labels[where], mask) for each, (where, mask) in zip(x, found, strict=True)
+            )
+            ways, labels = torch.full((len(chosen),), 2), torch.stack([2 * chosen, 2 * chosen + 1], 1)
+            return Episode(support, query, ways, labels, about)
         assert part.values is not None
-        known = part.values[found[0][0]]
-        real = parts[0][1]
+        mean, spread = self.standard(part.values[found[0][0]], parts[0][1])
+        support, query = (
+            Examples(each, ((part.values[where] - mean) / spread)[..., None], mask)
+            for each, (where, mask) in zip(x, found, strict=True)
+        )
+        return Episode(support, query, about=about)
+
+    def presented(self, part: Assays, where: Tensor, chosen: Tensor) -> Tensor:
+        """Return the inputs `(T, N, F)` of the labelled molecules at positions `(T, N)`, of the assays `(T,)`."""
+        return self.encode(part, where)
+
+    def described(self, part: Assays, chosen: Tensor) -> Tensor | None:
+        """Return what describes the assays `(T,)`, `(T, A)`; None where nothing does."""
+        return None if part.about is None else part.about[chosen]
+
+    def standard(self, known: Tensor, real: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Return the mean `(T, 1)` and the spread that values are standardised by: of those of the support `(T, N)`."""
         mean = known.where(real, 0).sum(1, keepdim=True) / real.sum(1, keepdim=True)
         spread = ((known - mean).where(real, 0).square().sum(1, keepdim=True) / real.sum(1, keepdim=True)).sqrt()
         # A support of one value has no spread to standardise by.
-        spread = torch.where(spread > 1e-6, spread, 1.0)
-        support, query = (
-            Examples(self.encode(part, where), ((part.values[where] - mean) / spread)[..., None], mask)
-            for where, mask in found
-        )
-        return Episode(support, query)
+        return mean, torch.where(spread > 1e-6, spread, 1.0)
 
     def _split(self, split: str) -> Assays:
         if split not in get_args(Split):
@@ -266,8 +295,10 @@ class AssaySource(TaskSource):
     @property
     def _bounds(self) -> tuple[int, int]:
         least, most = (self.shots, self.shots) if isinstance(self.shots, int) else self.shots
-        if not 2 <= least <= most:
-            raise DataError(f"shots: expected 2 or more, or the least and most of it; got {self.shots}")
+        if not self.least_shots <= least <= most:
+            raise DataError(
+                f"shots: expected {self.least_shots} or more, or the least and most of it; got {self.shots}"
+            )
         check_positive(DataError, queries=self.queries)
         return least, most
 
@@ -328,7 +359,7 @@ def deal(
     active = (may_support & (shuffled == 1)).sum(1)
     share = torch.full_like(active, 0.5, dtype=torch.float64) if balanced else active / sizes.clamp(min=1)
     wanted = (shots * share).round().long().clamp(min=1).minimum(shots - 1)
-    wanted = wanted.minimum(active).maximum(shots - (sizes - active))
+    wanted = wanted.minimum(active).maximum(shots - (sizes - active)).clamp(min=0)
     quota = torch.stack([shots - wanted, wanted], dim=1)
     in_support = torch.zeros_like(real)
     for label in (0, 1):
@@ -364,7 +395,8 @@ def _compact(order: Tensor, member: Tensor, most: int | None) -> tuple[Tensor, T
 
 def check_digest(featuriser: Featuriser, salts: Salts) -> str:
     """Return 12 hexadecimal digits that stand for the features of a few molecules, to four significant digits."""
-    rows = featurise(_CHECKED, featuriser, salts, cache=False, processes=1).rows
+    checked = _CHECKED if featuriser.reads == "molecules" else _CHECKED_SEQUENCES
+    rows = featurise(checked, featuriser, salts, cache=False, processes=1).rows
     text = ";".join(
         f"{column}:{value:.4g}" for column, value in zip(rows.columns.tolist(), rows.values.tolist(), strict=True)
     )
@@ -377,8 +409,15 @@ def agreement(inputs: dict[str, Any]) -> str | None:
     Raises:
         DataError: if the featuriser gives other numbers here than where the prior was acquired.
     """
-    here = rdkit_version()
     featuriser = featuriser_of(inputs["featuriser"])
+    if featuriser.reads == "sequences":
+        if check_digest(featuriser, inputs["salts"]) != inputs["check"]:
+            raise DataError(
+                f"prior: its featuriser '{inputs['featuriser']['name']}' gives other numbers in this version than "
+                "where the prior was acquired"
+            )
+        return None
+    here = rdkit_version()
     if check_digest(featuriser, inputs["salts"]) != inputs["check"]:
         raise DataError(
             f"prior: its featuriser '{inputs['featuriser']['name']}' gives other numbers with RDKit {here}, which is "

@@ -8,7 +8,7 @@ import sqlite3
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from metaprior.data import cache_folder
 from metaprior.errors import DataError, missing
 from metaprior.molecules.featurisers import Featuriser, featuriser_of
 from metaprior.molecules.rows import SparseRows
-from metaprior.molecules.structure import Molecule, Salts, needed, parse, quiet, rdkit_version, standardise
+from metaprior.molecules.structure import Molecule, Salts, needed, quiet, rdkit_version
 
 __all__ = ["Featurised", "featurise"]
 
@@ -33,11 +33,12 @@ _FEW = 2 * _EACH
 
 @dataclass(frozen=True, eq=False)
 class Featurised:
-    """Molecules as raw rows of features.
+    """Molecules, or sequences of amino acids, as raw rows of features.
 
     Args:
         rows: `(M, F)`; the row of a structure that cannot be used is zero.
-        smiles: the canonical SMILES of what was featurised, M of them; empty for what cannot be used.
+        smiles: the canonical SMILES, or the sequences, of what was featurised, M of them; empty for what cannot be
+            used.
         notes: what was done to a structure before, by its position.
         problems: why a structure cannot be used, by its position.
     """
@@ -82,7 +83,7 @@ def featurise(
     """Return the raw rows of molecules.
 
     Args:
-        molecules: SMILES or RDKit Mols.
+        molecules: SMILES or RDKit Mols; or sequences of amino acids, which are quick and are not kept.
         featuriser: its name, its settings, or itself.
         salts: what is done to salts and mixtures.
         lenient: accept impossible valences.
@@ -96,8 +97,11 @@ def featurise(
         (['CO', ''], {1: "'C1CC' is not a SMILES"})
     """
     featuriser = featuriser_of(featuriser)
-    texts = [given.strip() if isinstance(given, str) else _written(given) for given in molecules]
-    space = f"{featuriser.digest}-{salts}-{int(lenient)}-{rdkit_version()}"
+    if featuriser.reads == "sequences":
+        texts, space, cache, processes = list(map(_spelt, molecules)), "", False, 1
+    else:
+        texts = [given.strip() if isinstance(given, str) else _written(given) for given in molecules]
+        space = f"{featuriser.digest}-{salts}-{int(lenient)}-{rdkit_version()}"
     distinct = list(dict.fromkeys(texts))
     known: dict[str, _One] = {}
     with _store(cache) as store:
@@ -125,11 +129,19 @@ def _written(molecule: Molecule) -> str:
     return str(chem.MolToSmiles(molecule))
 
 
+def _spelt(sequence: Any) -> str:
+    if isinstance(sequence, str):
+        return sequence.strip()
+    if sequence is None or sequence != sequence:
+        return ""
+    raise DataError(f"molecules: expected sequences of amino acids, got a {type(sequence).__name__}")
+
+
 def _one(text: str, featuriser: Featuriser, salts: Salts, lenient: bool) -> _One:
     try:
-        molecule, note = standardise(parse(text, lenient), salts)
+        molecule, written, note = featuriser.read(text, salts, lenient)
         columns, values = featuriser.raw(molecule)
-        return _One(columns, values, needed("rdkit.Chem").MolToSmiles(molecule), note)
+        return _One(columns, values, written, note)
     except DataError as error:
         nothing = np.empty(0, np.int32)
         return _One(nothing, nothing.astype(np.float32), problem=str(error))
@@ -137,7 +149,7 @@ def _one(text: str, featuriser: Featuriser, salts: Salts, lenient: bool) -> _One
 
 def _several(texts: Sequence[str], settings: Mapping[str, Any], salts: Salts, lenient: bool) -> dict[str, _One]:
     featuriser = featuriser_of(settings)
-    with quiet():
+    with quiet() if featuriser.reads == "molecules" else nullcontext():
         return {text: _one(text, featuriser, salts, lenient) for text in texts}
 
 

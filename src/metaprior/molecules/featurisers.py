@@ -12,7 +12,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from metaprior.errors import DataError, check_positive
 from metaprior.molecules.rows import SparseRows
-from metaprior.molecules.structure import Molecule, needed
+from metaprior.molecules.structure import Molecule, Salts, needed, parse, standardise
 from metaprior.registry import Registry, arguments
 
 __all__ = ["Descriptors", "Featuriser", "Joined", "Morgan", "featuriser_of", "featurisers"]
@@ -33,12 +33,32 @@ Row = tuple[np.ndarray, np.ndarray]
 
 
 class Featuriser(ABC):
-    """What turns molecules into inputs; its constructor stores each argument under its own name."""
+    """What turns molecules into inputs; its constructor stores each argument under its own name.
+
+    Attributes:
+        reads: what it is for: "molecules", or "sequences" of amino acids.
+    """
+
+    reads: ClassVar[Literal["molecules", "sequences"]] = "molecules"
 
     @property
     @abstractmethod
     def width(self) -> int:
         """F, how many numbers a raw row has."""
+
+    @property
+    def encoded_width(self) -> int:
+        """F, how many numbers an input has; as many as a raw row unless `encode` says otherwise."""
+        return self.width
+
+    def read(self, given: Any, salts: Salts = "largest", lenient: bool = False) -> tuple[Any, str, str | None]:
+        """Return what `raw` takes, how that is written, and a note on what was done to what was given.
+
+        Raises:
+            DataError: if it cannot be used; it says why.
+        """
+        molecule, note = standardise(parse(given, lenient), salts)
+        return molecule, str(needed("rdkit.Chem").MolToSmiles(molecule)), note
 
     @abstractmethod
     def raw(self, molecule: Molecule) -> Row:
@@ -49,7 +69,7 @@ class Featuriser(ABC):
         return None
 
     def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
-        """Return inputs `(..., F)` from raw rows `(..., F)`."""
+        """Return inputs `(..., F)` from raw rows `(..., F)`; the two may be of different widths."""
         return raw
 
     @property
@@ -236,9 +256,25 @@ class Joined(Featuriser):
         return {"name": "joined", "parts": [part.settings for part in self._parts]}
 
     @property
+    def reads(self) -> Literal["molecules", "sequences"]:  # type: ignore[override]
+        """What its parts are for."""
+        return self._parts[0].reads
+
+    @property
     def width(self) -> int:
         """F, of all parts together."""
         return sum(part.width for part in self._parts)
+
+    @property
+    def encoded_width(self) -> int:
+        """F, of the inputs of all parts together."""
+        return sum(part.encoded_width for part in self._parts)
+
+    def read(self, given: Any, salts: Salts = "largest", lenient: bool = False) -> tuple[Any, str, str | None]:
+        """Return what each of its parts reads, and the notes of all of them."""
+        found = [part.read(given, salts, lenient) for part in self._parts]
+        notes = dict.fromkeys(note for *_, note in found if note)
+        return found[0][0], found[0][1], "; ".join(notes) or None
 
     def raw(self, molecule: Molecule) -> Row:
         """Return the raw rows of the parts, side by side."""
@@ -273,7 +309,10 @@ class Joined(Featuriser):
 
     @cached_property
     def _parts(self) -> tuple[Featuriser, ...]:
-        return tuple(featuriser_of(part) for part in self.parts)
+        found = tuple(featuriser_of(part) for part in self.parts)
+        if len(kinds := {part.reads for part in found}) != 1:
+            raise DataError(f"parts: expected featurisers of molecules or of sequences, got those of {sorted(kinds)}")
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return arguments(self)

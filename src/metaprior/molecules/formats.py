@@ -16,7 +16,7 @@ from metaprior.molecules.structure import needed, parse, quiet
 from metaprior.tasks.columns import Frame, pandas
 from metaprior.tasks.rows import need_columns, read_table
 
-__all__ = ["Structures", "read_structures"]
+__all__ = ["Structures", "file_encoding", "read_structures"]
 
 _NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "smi", "structure", "molecule", "mol", "compound_structure")
 """What a column of SMILES is called, without regard to case, spaces and underscores."""
@@ -27,11 +27,11 @@ _LINES = (".smi", ".smiles")
 
 @dataclass(frozen=True, eq=False)
 class Structures:
-    """The molecules of a file, with everything else that it says of them.
+    """The molecules or sequences of a file, with everything else that it says of them.
 
     Args:
         frame: M rows of text with all columns, their index the numbers of the rows as the file counts them.
-        column: the name of the column that holds SMILES.
+        column: the name of the column that holds SMILES or sequences.
         problems: what is wrong with a structure that could not even be read, by row.
     """
 
@@ -69,13 +69,13 @@ def read_structures(file: str | Path, argument: str = "file", smiles: str | None
         return _read_sdf(path, argument)
     if name.endswith(_LINES):
         return _read_lines(path, argument)
-    frame = read_table(path, argument, _encoding(path, argument))
+    frame = read_table(path, argument, file_encoding(path, argument))
     if smiles is not None:
         need_columns(frame, [smiles], argument, path)
     return Structures(frame, smiles if smiles is not None else _found(frame, argument, path))
 
 
-def _encoding(path: Path, argument: str) -> str:
+def file_encoding(path: Path, argument: str) -> str:
     """Return the encoding of a file: UTF-8, UTF-16 if it is marked so, or what Western spreadsheets write."""
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -123,7 +123,7 @@ def _is_molecule(text: str) -> bool:
 
 
 def _read_lines(path: Path, argument: str) -> Structures:
-    text = path.read_bytes().decode(_encoding(path, argument))
+    text = path.read_bytes().decode(file_encoding(path, argument))
     rows = {number: line.split(maxsplit=1) for number, line in enumerate(text.splitlines(), 1) if line.strip()}
     if rows and next(iter(rows.values()))[0].lower() in _NAMES:
         rows.pop(next(iter(rows)))

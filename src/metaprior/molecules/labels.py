@@ -61,7 +61,7 @@ class Labels:
         return ~np.isnan(self.values)
 
 
-def read_labels(column: Column, kind: str = "auto") -> Labels:
+def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Labels:
     """Read a column of labels; a blank is a label that is missing.
 
     Text, or at most ten different whole numbers, stand for classes. A value that is only known to lie beyond a bound,
@@ -70,6 +70,7 @@ def read_labels(column: Column, kind: str = "auto") -> Labels:
     Args:
         column: M values as text, their index the numbers of the rows.
         kind: "classification", "regression" or "auto".
+        units: look for values that seem to be of two units, or to be no logarithms.
 
     Raises:
         DataError: if no label is there, or kind is another.
@@ -107,7 +108,7 @@ def read_labels(column: Column, kind: str = "auto") -> Labels:
             f"column '{name}': {sum(bounded)} of {len(present)} values lie beyond a bound (<, >); each was taken to be "
             "its bound, so that predictions beyond the bounds are too tame"
         )
-    return Labels(name, values, None, remarks + mixed_units(values, name), problems)
+    return Labels(name, values, None, remarks + (mixed_units(values, name) if units else []), problems)
 
 
 def mixed_units(values: np.ndarray, name: str) -> list[str]:

@@ -67,7 +67,7 @@ def assay_protocol(
         method: a prior; a scikit-learn classifier or regressor, which is cloned and fitted to each support; or a
             function from an episode of one task to the probabilities of its class 1, or to values, `(Q,)`.
         source: of the tasks; whether it is of classes or values says what is predicted.
-        sizes: of the support.
+        sizes: of the support; 0 asks a prior for what it believes before any example.
         draws: how many supports of each size are drawn from each task.
         tasks: how many tasks to take, the first; None for all.
         seed: of the draws.
@@ -116,9 +116,11 @@ def scores_of(predicted: Tensor, actual: Tensor) -> dict[str, float]:
         actual: `(Q,)`, class ids, or values, standardised by the support.
 
     Returns:
-        For classes `delta_auprc` (average precision less the share of the class 1), `auroc`, `calibration_error` and
-        `brier`; a query set of one class has no AUROC. For values `r2` (about the mean of the queries), `r2_support`
-        (about the mean of the support, as ADKF-IFT has it) and `mae`.
+        For classes `delta_auprc` (average precision less the share of the class 1), `auroc`, `auroc_01` (of the part up
+        to a false positive rate of 0.1, scaled so that chance is a half), `calibration_error` and `brier`; a query set
+        of one class has no AUROC. For values `r2` (about the mean of the queries), `r2_support` (about the mean of the
+        support, as ADKF-IFT has it), `rmse`, `mae`, and `spearman`, which is 0 for a prediction that is the same
+        everywhere.
 
     Example:
         >>> scores_of(torch.tensor([0.9, 0.1, 0.8]), torch.tensor([1, 0, 1]))["delta_auprc"].__round__(3)
@@ -132,7 +134,9 @@ def scores_of(predicted: Tensor, actual: Tensor) -> dict[str, float]:
         return {
             "r2": 1 - error / max(about_mean, 1e-12),
             "r2_support": 1 - error / max(about_support, 1e-12),
+            "rmse": (error / len(true)) ** 0.5,
             "mae": float(np.abs(true - guess).mean()),
+            "spearman": _spearman(guess, true),
         }
     metrics = _sklearn("metrics")
     label = actual.cpu().numpy()
@@ -141,6 +145,7 @@ def scores_of(predicted: Tensor, actual: Tensor) -> dict[str, float]:
     return {
         "delta_auprc": precision - float(label.mean()),
         "auroc": float(metrics.roc_auc_score(label, guess)) if both else float("nan"),
+        "auroc_01": float(metrics.roc_auc_score(label, guess, max_fpr=0.1)) if both else float("nan"),
         "calibration_error": calibration_error(guess, label),
         "brier": float(((guess - label) ** 2).mean()),
     }
@@ -164,6 +169,14 @@ def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 10
     return float(sum(len(part) * abs(probability[part].mean() - label[part].mean()) for part in parts) / len(order))
 
 
+def _spearman(left: np.ndarray, right: np.ndarray) -> float:
+    """Return the correlation of ranks."""
+    if min(np.ptp(left), np.ptp(right)) == 0:
+        return 0.0
+    rank = importlib.import_module("scipy.stats").rankdata
+    return float(np.corrcoef(rank(left), rank(right))[0, 1])
+
+
 def _predictor(method: Method, kind: str) -> Callable[[Episode], Tensor]:
     if isinstance(method, Prior):
         if kind not in method.kinds:
@@ -181,13 +194,17 @@ def _predictor(method: Method, kind: str) -> Callable[[Episode], Tensor]:
 def _by_prior(prior: Prior, episode: Episode) -> Tensor:
     device = next((parameter.device for parameter in prior.parameters()), torch.device("cpu"))
     episode = episode.to(device)
-    state = prior.observe(prior.start(1, episode.about), episode.support)
+    state = prior.start(1, episode.about)
+    if episode.support.size:
+        state = prior.observe(state, episode.support)
     found = prior.predict(state, episode.query.x)[0].cpu()
     return found[:, 0] if episode.ways is None else found[:, :2].softmax(-1)[:, 1]
 
 
 def _by_estimator(estimator: Any, episode: Episode) -> Tensor:
     assert episode.support.y is not None
+    if not episode.support.size:
+        raise DataError("sizes: an estimator has nothing to fit to without a support; expected 1 or more")
     x, y, asked = (part[0].numpy() for part in (episode.support.x, episode.support.y, episode.query.x))
     fitted = _sklearn("base").clone(estimator).fit(x, y.ravel())
     if episode.ways is None:

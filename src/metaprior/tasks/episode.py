@@ -192,6 +192,7 @@ class TaskSpec:
             target features.
         pool: how many classes the training tasks draw from together; None where classes are not shared by tasks.
         unknown: whether the last of the classes stands for all that have not been seen; see `Stream`.
+        about: A, how many numbers describe a task in `Episode.about`; None where nothing does.
 
     Example:
         >>> TaskSpec("classification", (1, 28, 28), outputs=5, pool=1200).is_image
@@ -203,6 +204,7 @@ class TaskSpec:
     outputs: int
     pool: int | None = None
     unknown: bool = False
+    about: int | None = None
 
     @property
     def is_image(self) -> bool:

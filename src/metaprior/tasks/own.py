@@ -50,6 +50,8 @@ class OwnTask:
         name: of the property that is predicted; empty if there is but one.
         beside: the names of what is known of each query in the light of the support.
         facts: its values, Q rows.
+        about: `(1, A)`, what describes the task; None where nothing does.
+        logarithm: whether the targets are log10 of what the user gave, and wants.
     """
 
     support: Examples
@@ -62,6 +64,8 @@ class OwnTask:
     name: str = ""
     beside: tuple[str, ...] = ()
     facts: Sequence[tuple[Any, ...]] = ()
+    about: Tensor | None = None
+    logarithm: bool = False
 
 
 def read_task(support: str | Path, query: str | Path, inputs: Mapping[str, Any], skip_bad: bool = False) -> OwnTask:

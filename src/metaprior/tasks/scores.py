@@ -198,10 +198,11 @@ def task_means(values: Tensor, examples: Examples) -> Tensor:
         >>> task_means(torch.tensor([[3.0, torch.nan]]), examples)
         tensor([3.])
     """
-    if examples.mask is None:
+    if examples.mask is None and examples.size:
         return values.mean(-1)
     # Padding is overwritten rather than multiplied by zero: its loss may be infinite or NaN.
-    return values.masked_fill(~examples.mask, 0).sum(-1) / examples.mask.sum(-1).clamp(min=1)
+    # Of no examples at all the mean is 0, so that a task without a support set can be adapted to.
+    return values.masked_fill(~examples.real, 0).sum(-1) / examples.real.sum(-1).clamp(min=1)
 
 
 KINDS: dict[str, _Kind] = {

@@ -1,0 +1,419 @@
+"""Screening a library in a closed loop, from files and to files: simulated from a table, or with a laboratory.
+
+Axis letters: M molecules of the library.
+"""
+
+import csv
+import importlib
+import io
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metaprior.checkpoint import load, read_card
+from metaprior.errors import DataError, UnknownNameError, check_positive, missing
+from metaprior.files import replacing, write_text
+from metaprior.molecules.featurise import featurise
+from metaprior.molecules.featurisers import featuriser_of
+from metaprior.molecules.labels import read_labels
+from metaprior.molecules.own import EncodedRows, agree, read_inputs
+from metaprior.molecules.screening import (
+    ACQUISITIONS,
+    Screened,
+    Surrogate,
+    choose,
+    simulate,
+    surrogate_of_estimator,
+    surrogate_of_prior,
+)
+from metaprior.molecules.sequence_files import describe_task
+from metaprior.prior import Prior
+from metaprior.tasks.columns import Frame, pandas
+from metaprior.tasks.rows import good_rows, read_table
+
+__all__ = ["Batch", "Simulation", "screen"]
+
+_CONTROLS: tuple[Literal["random", "gp"], ...] = ("random", "gp")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How a prior, and controls beside it, found the hits of a table.
+
+    Args:
+        rows: for each strategy, repeat and round: how many were measured, hits found, and the best value.
+        hits: how many there are.
+        library: M.
+    """
+
+    rows: list[dict[str, Any]]
+    hits: int
+    library: int
+
+    def curves(self) -> dict[str, tuple[list[int], np.ndarray]]:
+        """Return for each strategy how many were measured up to each round, and hits found `(repeats, rounds)`."""
+        found: dict[str, dict[int, list[dict[str, Any]]]] = {}
+        for row in self.rows:
+            found.setdefault(row["strategy"], {}).setdefault(row["repeat"], []).append(row)
+        return {
+            name: (
+                [row["measured"] for row in next(iter(each.values()))],
+                np.array([[row["hits"] for row in rows] for rows in each.values()]),
+            )
+            for name, each in found.items()
+        }
+
+    def __str__(self) -> str:
+        ends = {name: (measured[-1], hits[:, -1].mean()) for name, (measured, hits) in self.curves().items()}
+        measured = next(iter(ends.values()))[0]
+        told = ", ".join(f"{name} {count:.1f}" for name, (_, count) in ends.items())
+        return f"of {self.hits} hits among {self.library}, after {measured} measurements: {told}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What to measure next.
+
+    Args:
+        file: where it was written.
+        size: how many there are.
+        measured: how many labels it was chosen by.
+    """
+
+    file: Path
+    size: int
+    measured: int
+
+
+def screen(
+    prior: str | Path,
+    library: str | Path,
+    target: str,
+    out: str | Path,
+    *,
+    acquisition: str = "expected_improvement",
+    batch: int = 20,
+    rounds: int = 10,
+    first: int | None = None,
+    minimise: bool = False,
+    hits: float = 0.02,
+    repeats: int = 5,
+    controls: Sequence[Literal["random", "gp"]] = _CONTROLS,
+    measured: str | Path | None = None,
+    smiles: str | None = None,
+    sequence: str | None = None,
+    about: str | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> Simulation | Batch:
+    """Choose what to measure next, round by round, by what a prior believes after what was measured.
+
+    If the library has a column of the target, the assay is simulated: all its values are hidden but those that were
+    chosen, and the controls run beside it. `out` is given `screen.csv`, `screen.png`, `picks.csv` and `result.json`.
+
+    Else the next batch to measure is written to `out` as `round-1.csv` with an empty column of the target. Fill it in
+    and give the same command again: what is filled in is taken into account, and `round-2.csv` is written; and so on.
+    The first batch is drawn at random, unless there are measurements, or the prior predicts without any.
+
+    Args:
+        prior: a run folder, a checkpoint file, or zoo:NAME, for molecules or sequences.
+        library: a CSV, SDF or FASTA of what could be measured.
+        target: the column of what is measured.
+        out: a folder for what is written.
+        acquisition: expected_improvement, upper_confidence, thompson, greedy or random.
+        batch: how many are measured in a round.
+        rounds: of a simulation.
+        first: how many a simulation draws at random before the first round; None for as many as a batch.
+        minimise: look for low values instead of high ones.
+        hits: the share of the library with the best values that a simulation is after.
+        repeats: of a simulation, each with another beginning.
+        controls: of a simulation: "random", and "gp", a Gaussian process on fingerprints (for sequences, on words of
+            three letters) with the same acquisition.
+        measured: a file with the target of what was measured before; None for nothing.
+        smiles: the column of SMILES; None to find it.
+        sequence: the column of sequences; None to find it.
+        about: what the task is about, for a prior that is told so; None to read it from a column.
+        seed: of whatever is drawn.
+        skip_bad: leave out bad rows, with a warning, instead of stopping at the first.
+        report: called with a line after each repeat of a simulation.
+
+    Raises:
+        DataError: if a file cannot be used, or a batch still waits for its labels.
+    """
+    check_positive(DataError, batch=batch, rounds=rounds, repeats=repeats, hits=hits)
+    if acquisition not in ACQUISITIONS:
+        raise UnknownNameError("acquisition", acquisition, ACQUISITIONS)
+    if hits >= 1:
+        raise DataError(f"hits: expected a share of the library, less than 1; got {hits}")
+    for name in controls:
+        if name not in _CONTROLS:
+            raise UnknownNameError("control", name, _CONTROLS)
+    opened, inputs = _opened(prior)
+    given = _Given(inputs, smiles if inputs["kind"] == "molecules" else sequence, target, minimise, skip_bad, about)
+    shelf = given.read(library, "library", labelled=False)
+    folder = Path(out)
+    surrogate = surrogate_of_prior(opened, shelf.about, given.fixed)
+    if target not in shelf.frame.columns:
+        return _next(surrogate, given, shelf, folder, measured, acquisition, batch, seed)
+    if measured is not None:
+        raise DataError(f"measured: {library} has the column '{target}', so that the assay is simulated from it")
+    return _simulated(
+        surrogate, given, library, folder, acquisition, batch, rounds, first, hits, repeats, controls, seed, report
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Shelf:
+    """A file's good rows, their inputs, and their values, more of which is better; NaN where there is none."""
+
+    frame: Frame
+    rows: EncodedRows
+    written: list[str]
+    values: Tensor
+    about: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """How files are read."""
+
+    inputs: Mapping[str, Any]
+    column: str | None
+    target: str
+    minimise: bool
+    skip_bad: bool
+    about: str | None
+
+    @property
+    def fixed(self) -> tuple[float, float] | None:
+        """Mean and scale of values, more of which is better."""
+        fixed, sign = self.inputs.get("target"), -1 if self.minimise else 1
+        return None if fixed is None else (sign * fixed["mean"], sign * fixed["scale"])
+
+    def read(self, file: str | Path, argument: str, labelled: bool) -> _Shelf:
+        """Return the good rows of a file; those without a label are left out if labels are asked for."""
+        structures = read_inputs(file, argument, self.inputs, self.column)
+        frame = structures.frame
+        if labelled and self.target not in frame.columns:
+            raise DataError(f"{argument}: {file} has no column '{self.target}'; it has: {', '.join(frame.columns)}")
+        bad = dict(structures.problems)
+        values = np.full(len(frame), np.nan)
+        if self.target in frame.columns and frame[self.target].notna().any():
+            labels = read_labels(frame[self.target], "regression", units=False)
+            values, bad = self._utility(labels.values, labels.problems, frame.index, bad)
+            for remark in labels.remarks:
+                warnings.warn(f"{argument}: {remark}", stacklevel=4)
+        if labelled:
+            kept = np.isfinite(values) | frame.index.isin(list(bad))
+            frame, values = frame[kept], values[kept]
+        found = featurise(list(frame[structures.column]), self.inputs["featuriser"], self.inputs["salts"])
+        bad |= {frame.index[at]: problem for at, problem in found.problems.items()}
+        good = good_rows(frame, bad, argument, file, self.skip_bad)
+        index = torch.from_numpy(np.flatnonzero(frame.index.isin(good.index)))
+        described = None
+        if self.inputs.get("about"):
+            described = describe_task(self.inputs["about"], {argument: good}, structures.column, self.about)[1]
+        beside = described[0] if described is not None and self.inputs["about"]["place"] == "input" else None
+        featuriser = featuriser_of(self.inputs["featuriser"])
+        rows = EncodedRows(found.rows.take(index), featuriser, self.inputs["fitted"], beside=beside)
+        written = [found.smiles[at] for at in index.tolist()]
+        return _Shelf(good, rows, written, torch.from_numpy(values)[index], described if beside is None else None)
+
+    def _utility(
+        self, values: np.ndarray, problems: Mapping[Any, str], rows: Any, bad: Mapping[Any, str]
+    ) -> tuple[np.ndarray, dict[Any, str]]:
+        """Return values more of which is better, logarithms where the prior predicts those, and all bad rows."""
+        found = dict(problems) | dict(bad)
+        if (self.inputs.get("target") or {}).get("logarithm"):
+            found |= {
+                row: f"column '{self.target}' is {value:g}, expected a positive number"
+                for row, value in zip(rows, values, strict=True)
+                if value <= 0
+            }
+            values = np.log10(np.where(values > 0, values, np.nan))
+        return (-values if self.minimise else values), found
+
+    def back(self, values: np.ndarray) -> np.ndarray:
+        """Return values as the user measures them."""
+        values = -values if self.minimise else values
+        return 10**values if (self.inputs.get("target") or {}).get("logarithm") else values
+
+
+def _opened(prior: str | Path) -> tuple[Prior, Mapping[str, Any]]:
+    inputs = read_card(prior).get("inputs") or {}
+    if inputs.get("kind") not in ("molecules", "sequences"):
+        raise DataError(f"prior: {prior} was acquired on other inputs than molecules or sequences")
+    agree(inputs)
+    found = load(prior)
+    if "regression" not in found.kinds:
+        raise DataError(f"prior: {type(found).__name__} predicts no values, which a screen is by")
+    return found, inputs
+
+
+def _next(
+    surrogate: Surrogate,
+    given: _Given,
+    shelf: _Shelf,
+    folder: Path,
+    measured: str | Path | None,
+    acquisition: str,
+    batch: int,
+    seed: int,
+) -> Batch:
+    """Write the next batch to measure."""
+    files = _round_files(folder)
+    for file in files:
+        if read_table(file, "out").get(given.target, pandas().Series(dtype=object)).notna().sum() == 0:
+            raise DataError(
+                f"out: {file} waits for its labels: fill in its column '{given.target}', and give the command again"
+            )
+    shelves = [given.read(file, "measured", labelled=True) for file in ([] if measured is None else [measured])]
+    shelves += [given.read(file, "out", labelled=True) for file in files]
+    open_ = torch.ones(len(shelf.written), dtype=torch.bool)
+    known = {text for one in shelves for text in one.written}
+    for file in files:  # what was not measured after all is not asked for again
+        known |= set(given.read(file, "out", labelled=False).written)
+    open_[[at for at, text in enumerate(shelf.written) if text in known]] = False
+    if not bool(open_.any()):
+        raise DataError("library: everything in it is measured")
+    values = torch.cat([torch.empty(0).double(), *(one.values for one in shelves)])
+    generator = torch.Generator().manual_seed(seed + len(files))
+    parts = [part for one in shelves for part in one.rows.split(2000)]
+    x = torch.cat(parts, dim=1) if parts else next(shelf.rows.split(1))[:, :0]
+    blind = len(values) == 0 and given.fixed is None
+    belief = surrogate(x, values, shelf.rows) if not blind else _unknown(len(shelf.written))
+    best = values.max().item() if len(values) else belief.mean.mean().item()
+    picks = choose("random" if blind else acquisition, belief, open_, best, batch, generator)
+    chosen = shelf.frame.iloc[picks.numpy()].drop(columns=[given.target], errors="ignore").copy()
+    if not blind:
+        chosen["predicted"] = [f"{value:.6g}" for value in given.back(belief.mean[picks].numpy())]
+        chosen["uncertainty"] = [f"{value:.6g}" for value in belief.deviation[picks].tolist()]
+    chosen[given.target] = ""
+    file = folder / f"round-{len(files) + 1}.csv"
+    write_text(file, chosen.to_csv(index=False))
+    return Batch(file, len(picks), len(values))
+
+
+def _round_files(folder: Path) -> list[Path]:
+    """Return the batches of a folder in their order."""
+    numbered = {int(found[1]): file for file in folder.glob("round-*.csv") if (found := _NUMBER.fullmatch(file.name))}
+    return [numbered[number] for number in sorted(numbered)]
+
+
+_NUMBER = re.compile(r"round-(\d+)\.csv")
+
+
+def _unknown(size: int) -> Any:
+    from metaprior.molecules.screening import Belief
+
+    return Belief(torch.zeros(size).double(), torch.ones(size).double())
+
+
+def _simulated(
+    surrogate: Surrogate,
+    given: _Given,
+    library: str | Path,
+    folder: Path,
+    acquisition: str,
+    batch: int,
+    rounds: int,
+    first: int | None,
+    share: float,
+    repeats: int,
+    controls: Sequence[str],
+    seed: int,
+    report: Callable[[str], None] | None,
+) -> Simulation:
+    shelf = given.read(library, "library", labelled=True)
+    values, total = shelf.values, len(shelf.written)
+    first = batch if first is None else first
+    if first + batch > total:
+        raise DataError(f"library: has {total} with a value of '{given.target}'; expected more than {first + batch}")
+    wanted = max(1, round(share * total))
+    sought = torch.zeros(total, dtype=torch.bool)
+    sought[values.topk(wanted).indices] = True
+    words = "morgan" if given.inputs["kind"] == "molecules" else "kmers"
+    plain = featuriser_of(words)
+    prints = EncodedRows(featurise(shelf.written, words, "keep", lenient=True).rows, plain, None)
+    strategies: dict[str, tuple[Surrogate | None, EncodedRows, str]] = {"prior": (surrogate, shelf.rows, acquisition)}
+    if "gp" in controls:
+        from metaprior.molecules.controls import control
+
+        strategies["gp"] = (surrogate_of_estimator(control("tanimoto_gp", "regression")), prints, acquisition)
+    if "random" in controls:
+        strategies["random"] = (None, shelf.rows, "random")
+    rows: list[dict[str, Any]] = []
+    picks: Screened | None = None
+    for repeat in range(repeats):
+        start = torch.randperm(total, generator=torch.Generator().manual_seed(seed + repeat))[:first]
+        for name, (believed, inputs, how) in strategies.items():
+            generator = torch.Generator().manual_seed(1000 + seed + repeat)
+            found = simulate(believed, inputs, values, sought, start, how, rounds, batch, generator)
+            picks = found if picks is None else picks
+            best = given.back(np.array(found.best))
+            for at, (count, hit) in enumerate(zip(found.measured, found.hits, strict=True)):
+                row = {"strategy": name, "repeat": repeat, "round": at, "measured": count, "hits": hit}
+                rows.append(row | {"best": float(best[at])})
+        if report is not None:
+            report(f"{repeat + 1} of {repeats}: {Simulation(rows, wanted, total)}")
+    assert picks is not None
+    result = Simulation(rows, wanted, total)
+    _write(folder, result, shelf, picks, given, {"acquisition": acquisition, "batch": batch, "seed": seed})
+    return result
+
+
+def _write(
+    folder: Path, result: Simulation, shelf: _Shelf, picks: Screened, given: _Given, settings: dict[str, Any]
+) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(result.rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"best": f"{row['best']:.6g}"} for row in result.rows)
+    write_text(folder / "screen.csv", text.getvalue())
+    order = torch.cat(list(picks.picks)).numpy()
+    chosen = shelf.frame.iloc[order].copy()
+    chosen.insert(0, "round", np.repeat(np.arange(len(picks.picks)), [len(part) for part in picks.picks]))
+    write_text(folder / "picks.csv", chosen.to_csv(index=False))
+    curves = {
+        name: {"measured": measured, "hits": hits.mean(0).tolist(), "interval_95": _interval(hits).tolist()}
+        for name, (measured, hits) in result.curves().items()
+    }
+    facts = {"hits": result.hits, "library": result.library, "target": given.target, **settings, "curves": curves}
+    write_text(folder / "result.json", json.dumps(facts, indent=1) + "\n")
+    with replacing(folder / "screen.png") as temporary:
+        _plot(result, temporary)
+
+
+def _interval(hits: np.ndarray) -> np.ndarray:
+    """Return half the width of the 95 % interval of the mean over repeats."""
+    if len(hits) < 2:
+        return np.zeros(hits.shape[1])
+    return 1.96 * hits.std(0, ddof=1) / math.sqrt(len(hits))
+
+
+def _plot(result: Simulation, path: Path) -> None:
+    try:
+        figure_of = importlib.import_module("matplotlib.figure").Figure
+    except ImportError as error:
+        raise missing("matplotlib", "vision", "plotting a screen") from error
+    figure = figure_of(figsize=(5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for name, (measured, hits) in result.curves().items():
+        mean, spread = hits.mean(0), _interval(hits)
+        axes.plot(measured, mean, label=name, marker="o", markersize=3)
+        axes.fill_between(measured, mean - spread, mean + spread, alpha=0.2)
+    axes.set_xlabel("measured")
+    axes.set_ylabel(f"hits found, of {result.hits} among {result.library}")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
