@@ -42,7 +42,7 @@ from metaprior.tasks.rows import good_rows, read_table
 
 __all__ = ["Batch", "Simulation", "screen"]
 
-_CONTROLS = ("random", "gp")
+_CONTROLS: tuple[Literal["random", "gp"], ...] = ("random", "gp")
 
 
 @dataclass(frozen=True)
