@@ -1,6 +1,8 @@
 import os
 import socket
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +12,21 @@ _cache = tempfile.TemporaryDirectory(prefix="metaprior-tests-")
 os.environ.setdefault("METAPRIOR_CACHE", _cache.name)
 
 
-def _refuse(self: socket.socket, address: object) -> None:
-    raise AssertionError(f"a test tried to reach {address}")
+_HERE = ("127.0.0.1", "::1", "localhost")
 
 
-# No test touches the network.
-socket.socket.connect = _refuse
-socket.socket.connect_ex = _refuse
+def _only_here(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(self: socket.socket, address: Any) -> Any:
+        if not (isinstance(address, tuple) and address[0] in _HERE):
+            raise AssertionError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    return checked
+
+
+# No test touches the network; a page that a test serves is asked by the test itself.
+socket.socket.connect = _only_here(socket.socket.connect)
+socket.socket.connect_ex = _only_here(socket.socket.connect_ex)
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 

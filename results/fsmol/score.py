@@ -12,6 +12,8 @@ from metaprior.molecules.controls import control, frequent_hitter
 
 HERE = Path(__file__).parent
 CONTROLS = ("random_forest", "knn", "linear", "tanimoto_gp")
+REGRESSES = ("multitask_probe", "adkf")
+"""What was acquired on classes and adapts to values too, since each task's probe or kernel is fitted to it alone."""
 METRICS = {"classification": ("delta_auprc", "auroc", "calibration_error"), "regression": ("r2", "r2_support")}
 
 
@@ -19,7 +21,7 @@ def methods(runs, kind, source):
     """Yield names, methods and what each cost to acquire."""
     for finished in sorted(runs.glob("*/finished")):
         prior, card = load(finished.parent), read_card(finished.parent)
-        if kind in prior.kinds and (kind == "classification" or finished.parent.name == "multitask_probe"):
+        if kind in prior.kinds and (kind == "classification" or finished.parent.name in REGRESSES):
             yield finished.parent.name, prior, {"steps": card["step"], "seconds": card["seconds"]}
     for name in CONTROLS:
         yield f"{name} (control)", control(name, kind), {}
@@ -46,12 +48,16 @@ def main():
     parser.add_argument("--split", default="test")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32, 64, 128, 256])
+    parser.add_argument("--kinds", nargs="+", default=list(METRICS))
+    parser.add_argument("--only", nargs="+", help="names of runs and controls; all of them if absent")
     options = parser.parse_args()
     settings = {"split": options.split, "draws": options.draws, "sizes": options.sizes, "seed": 0}
     every, tables = [], []
-    for kind in METRICS:
+    for kind in options.kinds:
         source, rows = FSMol(kind=kind), []
         for name, method, cost in methods(options.runs, kind, source):
+            if options.only and name.removesuffix(" (control)") not in options.only:
+                continue
             kept = options.runs / f"{kind}-{options.split}-{options.draws}-{name}.json"
             if not kept.exists():
                 found = assay_protocol(method, source, options.sizes, options.draws, split=options.split)

@@ -12,6 +12,7 @@ from metaprior.controls import FineTune, Frozen, Replay, ReplayScratch, Scratch
 from metaprior.evaluate import Evaluation, evaluate
 from metaprior.fields import HyperFields
 from metaprior.follow import Followed, follow
+from metaprior.gaussian import ADKF, DKT, NIWMeta
 from metaprior.gradient import ANML, MAML, OML, MetaSGD, OnlineMAML, Reptile
 from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from metaprior.stream_classifier import PriorStreamClassifier
 
 __all__ = [
+    "ADKF",
     "ANML",
     "CPM",
+    "DKT",
     "MAML",
     "OML",
     "Acquired",
@@ -46,6 +49,7 @@ __all__ = [
     "Hypernetwork",
     "Matching",
     "MetaSGD",
+    "NIWMeta",
     "OnlineMAML",
     "PairedMemory",
     "Predictions",

@@ -5,7 +5,7 @@ Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target f
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,23 @@ from metaprior.errors import MetapriorError
 from metaprior.nets.apply import padding
 from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
+from metaprior.tasks.source import TaskSource
 from metaprior.tasks.stream import Stream
 from metaprior.tree import Tree, tensors
 
-__all__ = ["Prior", "step_by_step"]
+__all__ = ["Preview", "Prior", "step_by_step"]
+
+
+class Preview(NamedTuple):
+    """A look at what a prior makes of some tasks.
+
+    Args:
+        picture: a PNG.
+        trouble: what is wrong with what it shows, in a sentence; None if nothing is.
+    """
+
+    picture: bytes
+    trouble: str | None = None
 
 
 class Prior(nn.Module, ABC):
@@ -132,6 +145,13 @@ class Prior(nn.Module, ABC):
         if type(self).loss is not Prior.loss and type(self).stream_loss is Prior.stream_loss:
             raise MetapriorError(f"prior: {type(self).__name__} is acquired on episodes, and follows streams later")
         return task_losses(self.stream(stream), stream.asked).mean()
+
+    def preview(self, source: TaskSource) -> Preview | None:
+        """Return a look at tasks of a source, which `acquire` keeps in the run's folder; None if there is none.
+
+        Tasks kept for tests are not looked at.
+        """
+        return None
 
     @property
     def chunk_size(self) -> int | None:

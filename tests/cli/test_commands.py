@@ -159,7 +159,24 @@ def test_acquisition_goes_on_from_a_run_with_other_tasks(tmp_path, capsys):
     assert not torch.equal(old["net.head.weight"], new["net.head.weight"])
     assert torch.equal(new["net.head.weight"], again["net.head.weight"])
     assert main(["acquire", "--start", first, *prior, *more, *words]) == 2
-    assert "expected no --prior and no --net" in " ".join(capsys.readouterr().err.split())
+    assert "has a network; expected no --net" in " ".join(capsys.readouterr().err.split())
+
+
+def test_another_prior_takes_the_network_of_a_run(tmp_path, capsys):
+    words = ["--tasks", "glyphs", "--tasks.size", "10", "--steps", "2", "--validations", "0"]
+    first, second, third = (str(tmp_path / name) for name in ("first", "second", "third"))
+    assert main(["acquire", "--prior", "protonet", "--net", "mlp", "--net.hidden", "[8]", *words, "--out", first]) == 0
+    assert main(["acquire", "--prior", "dkt", "--start", first, *words, "--out", second]) == 0
+    assert main(["acquire", "--config", f"{second}/config.yaml", "--out", third]) == 0
+    new, again = load(second), load(third)
+    assert type(new).__name__ == "DKT"
+    assert new.net.hidden == (8,)
+    assert read_card(second)["start"]["step"] == 2
+    moved = new.net.layers[0].weight - load(first).net.layers[0].weight
+    assert 0 < moved.abs().max() < 0.01, "two steps from where the other left off"
+    assert torch.equal(new.net.layers[0].weight, again.net.layers[0].weight)
+    assert main(["acquire", "--prior", "maml", "--start", first, *words]) == 2
+    assert "ends with features; that of a MAML with outputs" in " ".join(capsys.readouterr().err.split())
 
 
 def test_masks_are_learned_in_streams(tmp_path, capsys):

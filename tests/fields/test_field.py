@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaprior.errors import MetapriorError, ShapeError
-from metaprior.fields import Field, Frequency, TriPlane, of_scene
+from metaprior.fields import AnalyticScene, Field, Frequency, TriPlane, of_scene
 from metaprior.fields.field import OCCUPANCY, harmonics, occupied
 
 
@@ -114,3 +114,27 @@ def test_descriptions_are_json():
 def test_wrong_points_are_named():
     with pytest.raises(ShapeError, match=r"points: expected shape \(S, P, 3\) with S = 2"):
         small()(made(small(), 2), torch.zeros(1, 4, 3))
+
+
+def test_what_shines_is_learned_where_the_direction_of_view_is_known():
+    """A field that is blind to it can show no more than the mean of what is seen from all sides."""
+    generator = torch.Generator().manual_seed(0)
+    points, steps, seen = AnalyticScene("an iridescent red ball").sample(6000, generator)
+    solid = seen[:, 3] > 0.9
+    points, directions = points[solid], torch.nn.functional.normalize(steps[solid], dim=-1)
+    wanted = seen[solid, :3] / seen[solid, 3:]
+    errors = []
+    for knows in (False, True):
+        field = Field(Frequency(1), width=32, hidden=1, directions=knows, normalised=True)
+        weights = field.initial(1, torch.Generator().manual_seed(0))
+        adam = torch.optim.Adam([value.requires_grad_() for value in weights.values()], lr=0.01)
+        for _ in range(900):
+            chosen = torch.randint(len(points), (256,), generator=generator)
+            _, colour = field(weights, points[chosen][None], directions[chosen][None])
+            adam.zero_grad()
+            (colour[0] - wanted[chosen]).square().mean().backward()
+            adam.step()
+        with torch.no_grad():
+            _, colour = field(weights, points[None], directions[None])
+        errors.append((colour[0] - wanted).square().mean().item())
+    assert errors[1] < 0.4 * errors[0], errors

@@ -58,9 +58,13 @@ def test_collapse_is_told():
         generate("a red ball", own)
 
 
-def test_wrong_inputs(run, tmp_path):
+def test_wrong_inputs(run, tmp_path, capsys):
     with pytest.raises(DataError, match="prompt: expected words"):
         generate(" ", run)
+    for ending in ("stl", "avi"):
+        words = ["generate", "a red ball", "--prior", str(run), "--out", str(tmp_path / f"a.{ending}")]
+        assert main(words) == 2  # said before anything is made
+        assert f"unknown format '.{ending}'" in capsys.readouterr().err
     save(MAML(MLP(1, 1)), tmp_path)
     with pytest.raises(MetapriorError, match="prior: expected one that makes fields"):
         generate("a red ball", tmp_path)

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from metaprior.errors import DataError
+from metaprior.errors import DataError, UnknownNameError
 from metaprior.fields import AnalyticScene, Rays, Scenes
+from metaprior.fields.field import STEP
 from metaprior.fields.scenes import every, held_out
 
 
@@ -48,7 +49,8 @@ def test_splits_have_other_views():
 def test_tasks_repeat_and_are_cached(tmp_path, monkeypatch):
     monkeypatch.setenv("METAPRIOR_CACHE", str(tmp_path))
     assert scenes().test_set(3).hash == scenes().test_set(3).hash != scenes().test_set(3, seed=1).hash
-    assert len(list(tmp_path.glob("scenes-*.safetensors"))) == 1
+    # A picture of each scene that was drawn, and of no other.
+    assert 1 <= len(list(tmp_path.glob("scene-*.safetensors"))) <= 6
 
 
 def test_scenes_of_ones_own():
@@ -67,11 +69,65 @@ def test_scenes_of_ones_own():
     assert source.sample(2, torch.Generator()).tasks == 2
 
 
+def test_points_are_those_of_the_scenes():
+    source = scenes(teaches="points", queries=2000)
+    episode = source.sample(2, torch.Generator().manual_seed(0))
+    assert episode.about["points"].tolist() == [True, True]
+    assert "points" not in source.sample(1, torch.Generator(), "valid").about
+    for task in range(2):
+        place = next(
+            place
+            for place, tokens in enumerate(source._text.tokens)
+            if torch.equal(tokens, episode.about["tokens"][task])
+        )
+        scene = AnalyticScene(source._prompts[place])
+        points, y = episode.query.x[task, :, :3], episode.query.y[task]
+        distance = scene.distances(points).amin(-1)
+        sure = distance.abs() > 0.04
+        assert torch.equal(y[sure, 3] > 0.5, distance[sure] < 0)
+        assert (distance.abs() < 0.1).float().mean() > 0.4  # most are near surfaces
+        assert (y[:, :3] <= y[:, 3:] + 1e-3).all()
+
+
+def test_points_of_shining_things_have_directions():
+    scene = AnalyticScene("an iridescent red ball")
+    points, steps, seen = scene.sample(500, torch.Generator().manual_seed(0))
+    distance = scene.distances(points)[:, 0]
+    assert ((steps * points).sum(-1) <= 1e-5).all()  # from outside
+    torch.testing.assert_close(steps.norm(dim=-1), distance.clamp(min=STEP))
+    shell = (distance.abs() < 0.02).nonzero()[:, 0]
+    directions = torch.nn.functional.normalize(steps[shell], dim=-1)
+    thing = torch.zeros(len(shell), dtype=torch.int64)
+    colour = scene.radiance(points[shell], scene.normals(points[shell]), directions, thing)
+    torch.testing.assert_close(seen[shell, :3], colour * seen[shell, 3:])
+
+
+def test_prompts_drawn_from_the_grammar():
+    source = scenes(shapes=4, materials=2, drawn=30, held_out=1)
+    train, test = source.prompts(), source.prompts("test")
+    assert (len(train), len(test)) == (27, 3)
+    assert not {*train} & {*test}
+    assert any(" on " in prompt or " of " in prompt for prompt in train)
+    assert all(len(AnalyticScene(prompt).description.things) <= 2 for prompt in train)
+    assert scenes(shapes=4, materials=2, drawn=30, held_out=1).prompts() == train
+    assert source.sample(2, torch.Generator(), "test").tasks == 2
+
+
+def test_pictures_of_a_prompt():
+    source = scenes()
+    view = source.pictures("a red ball")
+    exact = AnalyticScene("a red ball").views(view.cameras)
+    assert (view.colour - exact.colour).abs().max() < 0.01
+    with pytest.raises(UnknownNameError, match="unknown prompt 'a blue torus'"):
+        source.pictures("a blue torus")
+
+
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
         ({"shapes": 99}, "shapes: expected 1 to 15, got 99"),
         ({"held_out": 3}, "held_out: expected 0 to 2"),
+        ({"drawn": 99, "shapes": 1, "colours": 1, "held_out": 0, "things": 1}, "drawn: expected at most"),
         ({"views": 4}, "views: expected at least 5"),
         ({"size": 0}, "size: expected a positive number"),
         ({"scenes": ("a red torsu",)}, "did you mean 'torus'"),

@@ -10,6 +10,7 @@ from metaprior.memory import Carried, Cell
 from metaprior.memory.cells import _class_means
 from metaprior.memory.dnc import DNC
 from metaprior.memory.external import ExternalMemory
+from metaprior.memory.fast import FastWeights
 from metaprior.tree import map_tensors
 
 SHAPES = pytest.mark.parametrize("shape", [(3,), (3, 4, 5)], ids=["vector", "map"])
@@ -162,7 +163,7 @@ def test_means_change_no_other_weight():
     assert told_masks(means=True, feedback=0).from_means is None
 
 
-@pytest.mark.parametrize("kind", [Cell, ExternalMemory, DNC])
+@pytest.mark.parametrize("kind", [Cell, ExternalMemory, DNC, FastWeights])
 def test_a_trace_is_what_is_carried_after_each_step(kind):
     cell = kind((6,), 2, torch.Generator().manual_seed(0))
     x, told = steps((6,))

@@ -33,7 +33,7 @@ def test_a_stream_is_a_loop_whatever_the_delays(delays, real, size):
     torch.testing.assert_close(prior.stream(stream), Prior.stream(prior, stream))
 
 
-@pytest.mark.parametrize("cell", ["external", "dnc"])
+@pytest.mark.parametrize("cell", ["external", "dnc", "fast"])
 def test_so_it_is_with_every_cell(cell):
     prior, stream = build(cell=cell, where="last"), Stream(EXAMPLES, 2)
     torch.testing.assert_close(prior.stream(stream), Prior.stream(prior, stream))

@@ -13,11 +13,12 @@ from metaprior.controls import FineTune
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.hyper import Hypernet
 from metaprior.molecules import NCI, AssayTable, FSMol, MoleculeNet, ToxicityTasks, assay_protocol
-from metaprior.molecules.assays import QUERY, SUPPORT, agreement, deal
+from metaprior.molecules.assays import QUERY, SUPPORT, agreement, deal, gathered
 from metaprior.molecules.controls import control
 from metaprior.molecules.fsmol import read_fsmol
 from metaprior.molecules.moleculenet import label_lookup
 from metaprior.molecules.nci import nci_smiles
+from metaprior.molecules.rows import SparseRows
 from metaprior.nets import MLP
 from metaprior.registry import build, describe
 
@@ -49,6 +50,22 @@ def test_support_is_stratified_and_shares_nothing_with_the_query(tasks, shots, d
             wanted = min(max(round(shots * sum(row) / len(row)), 1), shots - 1)
             assert abs(active - wanted) <= 1
             assert 0 < active < shots or min(sum(row), len(row) - sum(row)) == 0
+
+
+def test_by_size_every_molecule_is_as_likely_as_any_other():
+    rows = SparseRows.of([([at], [1.0]) for at in range(40)], width=40)
+    owner = np.repeat([0, 1], [4, 36])
+    part = gathered(rows, ["C"] * 40, owner, np.arange(40), np.arange(40) % 2, None, ["small", "large"])
+
+    class Uneven(NCI):
+        by_size = True
+
+        def assays(self, split):
+            return part
+
+    episode = Uneven(shots=2, queries=1, featuriser={"name": "morgan", "size": 40}).sample(2000, generator())
+    small = (episode.labels[:, 0] == 0).double().mean()
+    assert 0.07 < small < 0.13, "a tenth of the molecules are of the small assay"
 
 
 def test_balanced_supports_and_roles():

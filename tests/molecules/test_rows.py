@@ -22,4 +22,4 @@ def test_rows_are_those_given(matrix, data):
 def test_similarity_is_that_of_sets():
     rows = SparseRows.of([([0, 1], [1.0, 5.0]), ([1, 2], [1.0, 1.0]), ([], [])], width=4)
     found = tanimoto(rows, torch.arange(3), torch.arange(3))
-    assert torch.allclose(found, torch.tensor([[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 0]]))
+    assert torch.allclose(found, torch.tensor([[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]))

@@ -18,6 +18,8 @@ COMMANDS = {
     "stream": "let a prior learn within streams, and show how it does from step to step",
     "compare": "acquire several priors and the controls, and set them side by side",
     "generate": "make a mesh, a picture or a film of what a prompt says",
+    "interpolate": "write a film of what lies between two prompts",
+    "view": "look at a field from every side, in a page",
     "fit": "fit a radiance field to one scene",
     "render": "write a picture, a film or a mesh of a field",
     "list": "list priors, nets, task sources, or the zoo",

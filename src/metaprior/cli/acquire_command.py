@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from torch import nn
 
 from metaprior.acquire import acquire
 from metaprior.checkpoint import load, read_card
@@ -35,7 +36,10 @@ def run(words: Sequence[str]) -> None:
     )
     parser.options.add_argument("--length", type=int | None, default=None, help="steps of a stream; None for all")
     parser.options.add_argument(
-        "--start", type=str | None, default=None, help="a run, checkpoint or zoo:NAME to go on from, instead of --prior"
+        "--start",
+        type=str | None,
+        default=None,
+        help="a run, checkpoint or zoo:NAME to go on from; with --prior, only its network is taken",
     )
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
@@ -62,18 +66,34 @@ def run(words: Sequence[str]) -> None:
 
 def _prior(parser: Parser, parsed: Namespace, spec: TaskSpec) -> tuple[Prior, dict[str, Any]]:
     """Return a new prior, or that of the run to go on from, and what the card should say of that."""
+    facts: dict[str, Any] = {}
+    begun = None
     if parsed.start is not None:
-        if {"prior", "net"} & set(parser.names):
-            raise MetapriorError(
-                f"--start: {parsed.start} has a prior and its network; expected no --prior and no --net"
-            )
-        card = read_card(parsed.start)
-        return load(parsed.start), {"start": {key: card[key] for key in _BEFORE if key in card}}
+        if "net" in parser.names:
+            raise MetapriorError(f"--start: {parsed.start} has a network; expected no --net")
+        card, begun = read_card(parsed.start), load(parsed.start)
+        facts = {"start": {key: card[key] for key in _BEFORE if key in card}}
+        if "prior" not in parser.names:
+            return begun, facts
     parser.demand("prior")
     cls = PRIOR.registry[parser.names["prior"]]
-    net = None
+    net = None if begun is None else _network(begun, cls, parsed.start)
     if "net" in parser.names:
         net = net_for(
             parser.names["net"], spec, cls.headless, parsed.seed, cls.batch_norm, **parser.given(parsed, "net")
         )
-    return cls.for_tasks(spec, net=net, seed=parsed.seed, **parser.given(parsed, "prior")), {}
+    return cls.for_tasks(spec, net=net, seed=parsed.seed, **parser.given(parsed, "prior")), facts
+
+
+def _network(begun: Prior, cls: type[Prior], start: str) -> nn.Module:
+    """Return the network of a prior for one of another class, which must want the same of it."""
+    net = getattr(begun, "net", None)
+    if not isinstance(net, nn.Module):
+        raise MetapriorError(f"--start: {start} has a {type(begun).__name__}, which has no network to take")
+    if cls.headless != begun.headless:
+        ends = {True: "features", False: "outputs"}
+        raise MetapriorError(
+            f"--start: the network of {start} ends with {ends[begun.headless]}; that of a {cls.__name__} with "
+            f"{ends[cls.headless]}"
+        )
+    return net

@@ -37,7 +37,7 @@ class Scratch(Prior):
         torch.Size([2, 7, 1])
     """
 
-    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
+    kinds: ClassVar[frozenset[str]] = frozenset({*KINDS, "rays"})
     learns: ClassVar[bool] = False
 
     def __init__(self, net: nn.Module, steps: int = 20, learning_rate: float = 0.01):

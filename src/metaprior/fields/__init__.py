@@ -4,14 +4,19 @@ from metaprior.fields.cameras import Cameras, Rays, converted, look_at
 from metaprior.fields.encoders import DenseGrid, Encoder, Frequency, HashGrid, TriPlane
 from metaprior.fields.export import export
 from metaprior.fields.field import Field, Weights, of_scene
+from metaprior.fields.field_net import FieldNet
 from metaprior.fields.fit import Fitted, fit
 from metaprior.fields.generate import generate
+from metaprior.fields.guidance import Diffusion, Guidance
 from metaprior.fields.hyperfields import FieldState, HyperFieldNet, HyperFields
+from metaprior.fields.interpolate import between_prompts, film_between
+from metaprior.fields.nearest import NearestField
 from metaprior.fields.network import FieldNetwork, load_field, save_field
 from metaprior.fields.occupancy import frozen
 from metaprior.fields.open import open_scene
 from metaprior.fields.quality import psnr, ssim
 from metaprior.fields.readers import read_npz, read_transforms, read_views
+from metaprior.fields.refine import refine, refine_field
 from metaprior.fields.render import Rendered, render, render_views
 from metaprior.fields.scenes import AnalyticScene, MeshScene
 from metaprior.fields.source import Scenes
@@ -23,16 +28,20 @@ __all__ = [
     "AnalyticScene",
     "Cameras",
     "DenseGrid",
+    "Diffusion",
     "Encoder",
     "Field",
+    "FieldNet",
     "FieldNetwork",
     "FieldState",
     "Fitted",
     "Frequency",
+    "Guidance",
     "HashGrid",
     "HyperFieldNet",
     "HyperFields",
     "MeshScene",
+    "NearestField",
     "Rays",
     "Rendered",
     "Scenes",
@@ -40,9 +49,11 @@ __all__ = [
     "TriPlane",
     "Views",
     "Weights",
+    "between_prompts",
     "converted",
     "encode",
     "export",
+    "film_between",
     "fit",
     "frozen",
     "generate",
@@ -54,6 +65,8 @@ __all__ = [
     "read_npz",
     "read_transforms",
     "read_views",
+    "refine",
+    "refine_field",
     "render",
     "render_views",
     "save_field",

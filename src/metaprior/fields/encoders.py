@@ -42,6 +42,8 @@ class TriPlane:
     Args:
         cells: N, points of a plane each way.
         channels: C of a plane.
+        octaves: of the sines and cosines of `Frequency` that stand beside them, with the coordinates; None for neither.
+            With them, a linear layer can shift a scene, which it cannot with planes.
 
     Example:
         >>> encoder = TriPlane(cells=8, channels=4)
@@ -52,11 +54,12 @@ class TriPlane:
 
     cells: int = 64
     channels: int = 16
+    octaves: int | None = None
 
     @property
     def features(self) -> int:
         """F."""
-        return 3 * self.channels
+        return 3 * self.channels + (0 if self.octaves is None else Frequency(self.octaves).features)
 
     def initial(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Return small random planes."""
@@ -65,12 +68,14 @@ class TriPlane:
     def __call__(self, weights: dict[str, Tensor], points: Tensor) -> Tensor:
         """Return features `(S, P, F)` of points `(S, P, 3)`."""
         planes = weights["planes"]
-        own = points.reshape(len(planes), -1, 3)
+        own = points.reshape(len(planes), points.shape[:2].numel() // len(planes), 3)
         places = torch.stack([own[..., [0, 1]], own[..., [0, 2]], own[..., [1, 2]]], dim=1)
         found = functional.grid_sample(
             planes.flatten(0, 1), places.flatten(0, 1)[:, None], padding_mode="border", align_corners=True
         )
-        return found.view(len(planes), self.features, -1).mT.reshape(*points.shape[:2], self.features)
+        wide = 3 * self.channels
+        found = found.reshape(len(planes), wide, own.shape[1]).mT.reshape(*points.shape[:2], wide)
+        return found if self.octaves is None else torch.cat([found, Frequency(self.octaves)({}, points)], dim=-1)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from metaprior.errors import ShapeError, UnknownNameError
 from metaprior.fields.encoders import ENCODERS, Encoder, TriPlane
 
-__all__ = ["OCCUPANCY", "Field", "Weights", "of_scene"]
+__all__ = ["OCCUPANCY", "STEP", "Field", "Weights", "of_scene"]
 
 Weights = dict[str, Tensor]
 """The weights of S scenes by name, each `(S, ...)`, or `(1, ...)` where all scenes share it."""
@@ -24,9 +24,15 @@ Weights = dict[str, Tensor]
 OCCUPANCY = "occupancy"
 """The name among the weights of the mask `(S, G, G, G)`, True where there may be anything; indices are x, y, z."""
 
+STEP = 0.04
+"""The least length of a step by which fields are compared at a point: what it hides, rather than boundless density."""
+
 _LARGEST = 15.0
 """Above this the exponential and its gradient stay as they are."""
-_HARMONICS = 9
+_WAVES = (1.0, 2.0)
+_FACING = 1 + 2 * len(_WAVES) + 9
+"""Features that tell of the direction of view: facing, its waves (with faster ones the normal is not found), and the
+harmonics of where light is mirrored from."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ class Field:
         blob_radius: the standard deviation of that Gaussian.
         chunk: points of a scene that pass through the perceptron at once; 512 to 1,024 stay in the processor's cache.
 
-    Source: activation and blob, HyperFields (Babu et al. 2024, arXiv 2310.17075) and Stable-DreamFusion.
+    Source: activation and blob, HyperFields (Babu et al. 2024, arXiv 2310.17075) and Stable-DreamFusion; mirrored
+    directions, Ref-NeRF (Verbin et al. 2022, arXiv 2112.03907), with a normal that colours alone teach.
 
     Example:
         >>> field = Field(TriPlane(cells=8, channels=4), width=16)
@@ -67,14 +74,23 @@ class Field:
     chunk: int = 1024
 
     @property
+    def layers(self) -> dict[str, tuple[int, int]]:
+        """How many features each layer of the perceptron takes, and gives, by name."""
+        widths = [self.encoder.features, *[self.width] * self.hidden, 4]
+        layers = {f"layers.{place}": pair for place, pair in enumerate(pairwise(widths))}
+        if self.directions:
+            layers |= {
+                "view.0": (self.width, 3),
+                "view.1": (self.width + _FACING, self.width),
+                "view.2": (self.width, 3),
+            }
+        return layers
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the perceptron's weights, by name, without the axis S."""
-        widths = [self.encoder.features, *[self.width] * self.hidden, 4]
         shapes: dict[str, tuple[int, ...]] = {}
-        layers = [(f"layers.{place}", *pair) for place, pair in enumerate(pairwise(widths))]
-        if self.directions:
-            layers += [("view.0", self.width + _HARMONICS, self.width), ("view.1", self.width, 3)]
-        for name, before, after in layers:
+        for name, (before, after) in self.layers.items():
             shapes |= {f"{name}.weight": (after, before), f"{name}.bias": (after,)}
         return shapes
 
@@ -120,10 +136,9 @@ class Field:
         encoder = {name[8:]: value for name, value in weights.items() if name.startswith("encoder.")}
         features = self.encoder(encoder, points)
         seen = directions if self.directions else None
-        parts = []
-        for start in range(0, max(points.shape[1], 1), self.chunk):
-            part = slice(start, start + self.chunk)
-            parts.append(self._perceptron(weights, features[:, part], None if seen is None else seen[:, part]))
+        # Split, not sliced: the gradient of each slice would be as large as the whole.
+        split = [None] * len(features.split(self.chunk, 1)) if seen is None else seen.split(self.chunk, 1)
+        parts = [self._perceptron(weights, *part) for part in zip(features.split(self.chunk, 1), split, strict=True)]
         output = torch.cat(parts, dim=1)
         density = self._density(output[..., 0], points)
         if OCCUPANCY in weights:
@@ -141,8 +156,21 @@ class Field:
         output = linear(weights, f"layers.{self.hidden}", x)
         if directions is None:
             return output
-        seen = linear(weights, "view.0", torch.cat([x, harmonics(directions)], dim=-1)).relu()
-        return torch.cat([output[..., :1], output[..., 1:] + linear(weights, "view.1", seen)], dim=-1)
+        seen = linear(weights, "view.1", self.facing(weights, x, directions)).relu()
+        return torch.cat([output[..., :1], output[..., 1:] + linear(weights, "view.2", seen)], dim=-1)
+
+    @staticmethod
+    def facing(weights: Weights, x: Tensor, directions: Tensor) -> Tensor:
+        """Return what reaches the layer that knows the direction of view.
+
+        That is the hidden units, how much a normal, which is linear in them, faces the viewer, and where what the
+        viewer sees is mirrored from: what shines is simple in these, and not in the direction itself.
+        """
+        normal = functional.normalize(linear(weights, "view.0", x), dim=-1)
+        facing = -(normal * directions).sum(-1, keepdim=True)
+        mirrored = directions + 2 * facing * normal
+        waves = math.pi * facing * facing.new_tensor(_WAVES)
+        return torch.cat([x, facing, waves.sin(), waves.cos(), harmonics(mirrored)], dim=-1)
 
     def _density(self, logarithm: Tensor, points: Tensor) -> Tensor:
         raised = logarithm

@@ -5,6 +5,7 @@ Axis letters: R rays.
 
 import difflib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,13 +22,15 @@ from metaprior.fields.source import Scenes
 from metaprior.fields.text import words_of
 from metaprior.registry import build
 
-__all__ = ["generate"]
+__all__ = ["ZOO", "check_shows", "generate", "said", "with_known"]
 
+ZOO = "zoo:scenes"
+"""The prior that comes with the library."""
 _SHOWN = 3
 _EMPTY, _FULL = 0.003, 0.95
 
 
-def generate(prompt: str, prior: HyperFields | str | Path) -> tuple[Field, Weights]:
+def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field, Weights]:
     """Return the field that a prior makes of a prompt, with a mask of where it is empty.
 
     What the grammar of scenes can read is said in its own words; a word that the prior did not meet is warned of, with
@@ -35,43 +38,67 @@ def generate(prompt: str, prior: HyperFields | str | Path) -> tuple[Field, Weigh
 
     Args:
         prompt: what to make.
-        prior: an acquired prior, or the folder or file of one.
+        prior: an acquired prior, or the folder, file or zoo:NAME of one.
 
     Raises:
         DataError: if the prompt is empty.
         MetapriorError: if the prior makes no fields.
     """
-    known: list[str] = []
-    if not isinstance(prior, HyperFields):
-        card = read_card(prior)
-        loaded = load(prior)
-        if not isinstance(loaded, HyperFields):
-            raise MetapriorError(
-                f"prior: expected one that makes fields, such as hyperfields; got {type(loaded).__name__}"
-            )
-        prior = loaded
-        if card.get("tasks", {}).get("source") == "scenes":
-            source = build(card["tasks"])
-            assert isinstance(source, Scenes)
-            known = source.prompts("train")
+    prior, known = with_known(prior)
+    prompt = said(prompt, known)
+    with torch.no_grad():
+        state = prior.eval().start(1, about=[prompt])
+    weights = frozen(prior.net.field, prior.field_weights(state), cells=48, points=1)
+    check_shows(prior.net.field, weights, prompt)
+    return prior.net.field, weights
+
+
+def with_known(prior: HyperFields | str | Path) -> tuple[HyperFields, list[str]]:
+    """Return an acquired prior, and the prompts that it was acquired on, as far as its card says them.
+
+    Raises:
+        MetapriorError: if the prior makes no fields.
+    """
+    if isinstance(prior, HyperFields):
+        return prior, []
+    card, loaded = read_card(prior), load(prior)
+    if not isinstance(loaded, HyperFields):
+        raise MetapriorError(f"prior: expected one that makes fields, such as hyperfields; got {type(loaded).__name__}")
+    if card.get("tasks", {}).get("source") != "scenes":
+        return loaded, []
+    source = build(card["tasks"])
+    assert isinstance(source, Scenes)
+    return loaded, source.prompts("train")
+
+
+def said(prompt: str, known: Sequence[str] = ()) -> str:
+    """Return a prompt in the words of the grammar, if it can be read so; warn of a word that no known prompt has.
+
+    Raises:
+        DataError: if the prompt is empty.
+
+    Example:
+        >>> said("the shiny donut, red", ["a glossy red torus"])
+        'a glossy red torus'
+    """
     try:
-        said = str(parse(prompt))
+        prompt = str(parse(prompt))
     except DataError:
         if not words_of(prompt):
-            raise
-        said = prompt  # not of the grammar; whatever it is, the prior may have met it
+            raise  # else it is not of the grammar; whatever it is, the prior may have met it
     met = {word for other in known for word in words_of(other)}
-    new = [word for word in words_of(said) if word not in met]
+    new = [word for word in words_of(prompt) if word not in met]
     if known and new:
-        near = difflib.get_close_matches(said, known, n=_SHOWN, cutoff=0.0)
+        near = difflib.get_close_matches(prompt, known, n=_SHOWN, cutoff=0.0)
         warnings.warn(
-            f"prompt: '{new[0]}' was never met in acquisition; the nearest known: {'; '.join(near)}", stacklevel=2
+            f"prompt: '{new[0]}' was never met in acquisition; the nearest known: {'; '.join(near)}", stacklevel=3
         )
-    with torch.no_grad():
-        state = prior.eval().start(1, about=[said])
-    weights = frozen(prior.net.field, prior.field_weights(state), cells=48, points=1)
-    seen = render_views(prior.net.field, weights, Cameras.turntable(2, 24), samples=48).opacity.mean().item()
+    return prompt
+
+
+def check_shows(field: Field, weights: Weights, prompt: str) -> None:
+    """Warn if the field of a prompt shows nothing, or fog."""
+    seen = render_views(field, weights, Cameras.turntable(2, 24), samples=48).opacity.mean().item()
     if not _EMPTY < seen < _FULL:
         what = "next to nothing" if seen <= _EMPTY else "a blob that fills the picture"
-        warnings.warn(f"prompt: the field of '{said}' shows {what}; the prior may need more steps", stacklevel=2)
-    return prior.net.field, weights
+        warnings.warn(f"prompt: the field of '{prompt}' shows {what}; the prior may need more steps", stacklevel=3)

@@ -3,6 +3,8 @@
 Axis letters: T scenes, L tokens, D text features, E code, P probe points, F features, Q rays.
 """
 
+import importlib.util
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -11,25 +13,39 @@ from torch import Tensor, nn
 
 from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_positive
 from metaprior.fields.cameras import Rays
+from metaprior.fields.distil import point_losses
 from metaprior.fields.encoders import TriPlane
-from metaprior.fields.field import Field, Weights
+from metaprior.fields.field import OCCUPANCY, Field, Weights, linear
+from metaprior.fields.occupancy import between
+from metaprior.fields.quality import collapse
 from metaprior.fields.render import render
+from metaprior.fields.source import Scenes
 from metaprior.fields.text import encode
+from metaprior.fields.writers import png, sheet
 from metaprior.hyper.generators import GENERATORS
-from metaprior.prior import Prior
+from metaprior.prior import Preview, Prior
 from metaprior.registry import nets, priors
-from metaprior.tasks.episode import Examples, TaskSpec, check_tasks
+from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
+from metaprior.tasks.source import TaskSource
 from metaprior.tree import Tree
 
 __all__ = ["FieldState", "HyperFieldNet", "HyperFields"]
 
 GeneratorName = Literal["low_rank", "multiplicative", "linear", "factorised", "chunked"]
+Writes = Literal["weights", "biases"]
 Adapts = Literal["code", "weights"]
+_WRITES = ("weights", "biases")
 _ADAPTS = ("code", "weights")
 _PLANE_RATE = 10.0
 """Planes are kept smaller than they are used, so that one step of the outer optimiser changes them by so much more."""
 _LEAST_VARIANCE = 1e-5
+_EMPTY = 0.1
+"""The density below which acquisition takes a place for empty: fog of it hides a tenth of what lies one unit behind."""
+_OPEN = 8
+"""One ray of so many is followed through empty space too, so that something may come to be there."""
+_SHOWN, _PREVIEW = 8, 48
+"""How many fields a preview shows, and its size in pixels."""
 
 
 class FieldState(NamedTuple):
@@ -51,15 +67,19 @@ class HyperFieldNet(nn.Module):
     The planes of features that fields begin with are shared by all scenes and not generated.
 
     Args:
-        text_size: D.
+        text_size: D; 64 for the encoder "words", 384 for "minilm".
         code_size: E.
         units: hidden units of the generators.
         generator: how a layer is written; see `metaprior.hyper.generators`.
         dynamic: let what reaches a layer at fixed probe points have a say in its weights; else the code alone has.
         stop_gradient: let no gradient pass through what reaches the layers; False for the ablation.
+        directions: let colour depend on the direction of view; for glossy and iridescent scenes.
+        writes: the "weights" of a layer, biases among them; or the "biases" alone, which is one network for all scenes
+            that is fed the code at every layer, for comparison.
         probes: P.
         cells: of a plane each way.
-        channels: of a plane.
+        plane_features: channels of a plane.
+        octaves: of the sines and cosines beside the planes; None for none.
         width: hidden units of the field.
         hidden: its hidden layers.
         depth: layers of the transformer.
@@ -70,22 +90,26 @@ class HyperFieldNet(nn.Module):
         >>> net = HyperFieldNet(text_size=64, cells=8)
         >>> weights = net.write(net.read(*encode(["a red torus", "a blue box"])))
         >>> weights["layers.0.weight"].shape
-        torch.Size([2, 64, 48])
+        torch.Size([2, 64, 75])
     """
 
     probe_points: Tensor
+    probe_directions: Tensor
 
     def __init__(
         self,
-        text_size: int,
+        text_size: int = 64,
         code_size: int = 64,
         units: int = 64,
         generator: GeneratorName = "low_rank",
         dynamic: bool = True,
         stop_gradient: bool = True,
+        directions: bool = False,
+        writes: Writes = "weights",
         probes: int = 256,
         cells: int = 32,
-        channels: int = 16,
+        plane_features: int = 16,
+        octaves: int | None = 4,
         width: int = 64,
         hidden: int = 3,
         depth: int = 2,
@@ -96,6 +120,8 @@ class HyperFieldNet(nn.Module):
         check_positive(text_size=text_size, code_size=code_size, units=units, probes=probes, hidden=hidden, depth=depth)
         if generator not in GENERATORS or generator == "templates":
             raise UnknownNameError("generator", generator, [name for name in GENERATORS if name != "templates"])
+        if writes not in _WRITES:
+            raise UnknownNameError("choice for writes", writes, _WRITES)
         if code_size % heads:
             raise MetapriorError(f"code_size: expected a multiple of heads, {heads}; got {code_size}")
         self.text_size = text_size
@@ -104,16 +130,20 @@ class HyperFieldNet(nn.Module):
         self.generator = generator
         self.dynamic = dynamic
         self.stop_gradient = stop_gradient
+        self.directions = directions
+        self.writes: Writes = writes
         self.probes = probes
         self.cells = cells
-        self.channels = channels
+        self.plane_features = plane_features
+        self.octaves = octaves
         self.width = width
         self.hidden = hidden
         self.depth = depth
         self.heads = heads
         self.seed = seed
         random = torch.Generator().manual_seed(seed)
-        self.field = Field(TriPlane(cells, channels), width, hidden, normalised=True)
+        encoder = TriPlane(cells, plane_features, octaves)
+        self.field = Field(encoder, width, hidden, directions=directions, normalised=True)
         initial = {name: value[0] for name, value in self.field.initial(1, random).items()}
         self.planes = nn.Parameter(initial["encoder.planes"] / _PLANE_RATE)
         self.project = nn.utils.skip_init(nn.Linear, text_size, code_size)
@@ -125,13 +155,18 @@ class HyperFieldNet(nn.Module):
         self.blank = nn.Parameter(torch.zeros(code_size))
         _draw(self, random)
         self.writers = nn.ModuleList()
-        for place in range(hidden + 1):
-            own = {kind: initial[f"layers.{place}.{kind}"] for kind in ("weight", "bias")}
+        self.common = nn.ParameterList()
+        for place, layer in enumerate(self.field.layers):
+            weight, bias = (initial[f"{layer}.{kind}"] for kind in ("weight", "bias"))
+            own = {"bias": bias} if writes == "biases" else {"weight": weight, "bias": bias}
             self.writers.append(GENERATORS[generator](own, code_size, units, seed + place))
-        widths = [self.field.encoder.features, *[width] * hidden] if dynamic else []
+            if writes == "biases":
+                self.common.append(weight)
         # Zeros: what activations mean is acquired. The first layer has the code alone.
-        self.told = nn.ParameterList(torch.zeros(code_size, 2 * reaching) for reaching in widths[1:])
-        self.register_buffer("probe_points", _probes(probes), persistent=False)
+        reaching = [before for before, _ in self.field.layers.values()][1:] if dynamic else []
+        self.told = nn.ParameterList(torch.zeros(code_size, 2 * before) for before in reaching)
+        self.register_buffer("probe_points", _sobol(probes) * 1.8 - 0.9, persistent=False)
+        self.register_buffer("probe_directions", _around(_sobol(probes)), persistent=False)
 
     def read(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Return codes `(T, E)` of tokens `(T, L, D)`, of which those where the mask `(T, L)` is False do not count."""
@@ -143,19 +178,27 @@ class HyperFieldNet(nn.Module):
         return nn.functional.layer_norm(x, x.shape[-1:]) + self.blank
 
     def write(self, codes: Tensor) -> Weights:
-        """Return the weights of the perceptrons of T fields, from codes `(T, E)` and the probe points alone."""
+        """Return the weights of the perceptrons of T fields, from codes `(T, E)` and the probes alone."""
         weights: Weights = {}
-        reached = self.field.encoder(self.shared, self.probe_points[None]).expand(len(codes), -1, -1)
-        for place, writer in enumerate(self.writers):
+        layers = list(self.field.layers)
+        units = reached = self.field.encoder(self.shared, self.probe_points[None]).expand(len(codes), -1, -1)
+        for place, (layer, writer) in enumerate(zip(layers, self.writers, strict=True)):
             own = codes
             if self.dynamic and place:
                 variance, mean = torch.var_mean(reached, dim=1, correction=0)
                 seen = torch.cat([mean, (variance + _LEAST_VARIANCE).sqrt()], dim=-1)
                 own = codes + (seen.detach() if self.stop_gradient else seen) @ self.told[place - 1].T
-            written = torch.vmap(writer)(own)
-            weights |= {f"layers.{place}.{kind}": value for kind, value in written.items()}
-            if self.dynamic and place < self.hidden:
-                reached = self.field.layer(weights, place, reached)
+            weights |= {f"{layer}.{kind}": value for kind, value in torch.vmap(writer)(own).items()}
+            if self.writes == "biases":
+                weights[f"{layer}.weight"] = self.common[place].expand(len(codes), -1, -1)
+            if not self.dynamic:
+                continue
+            if place < self.hidden:
+                units = reached = self.field.layer(weights, place, units)
+            elif layer == "view.0":
+                reached = self.field.facing(weights, units, self.probe_directions.expand(len(codes), -1, -1))
+            elif layer == "view.1":
+                reached = linear(weights, layer, reached).relu()
         return weights
 
     @property
@@ -178,6 +221,7 @@ class HyperFields(Prior):
         net: writes the fields.
         text: the text encoder that prompts go through; see `metaprior.fields.text.encode`.
         samples: of a ray, in acquisition and in `predict`.
+        culling: cells along each side of the mask by which acquisition leaves out what is empty as yet; 0 for none.
         inner_steps: gradient steps on the support set; 0 for the prompt alone.
         adapts: what they change: the "code", from which the weights are written again; or the "weights".
         step_size: of the inner steps.
@@ -200,7 +244,8 @@ class HyperFields(Prior):
         self,
         net: nn.Module,
         text: str = "words",
-        samples: int = 32,
+        samples: int = 48,
+        culling: int = 16,
         inner_steps: int = 0,
         adapts: Adapts = "code",
         step_size: float = 0.1,
@@ -211,11 +256,12 @@ class HyperFields(Prior):
             raise MetapriorError(f"net: expected a HyperFieldNet, got {type(net).__name__}")
         if adapts not in _ADAPTS:
             raise UnknownNameError("choice for adapts", adapts, _ADAPTS)
-        if inner_steps < 0:
-            raise MetapriorError(f"inner_steps: expected at least 0, got {inner_steps}")
+        if min(inner_steps, culling) < 0:
+            raise MetapriorError(f"inner_steps, culling: expected at least 0, got {inner_steps} and {culling}")
         self.net: HyperFieldNet = net
         self.text = text
         self.samples = samples
+        self.culling = culling
         self.inner_steps = inner_steps
         self.adapts = adapts
         self.step_size = step_size
@@ -277,7 +323,47 @@ class HyperFields(Prior):
 
     def predict(self, state: FieldState, x: Tensor) -> Tensor:
         """Return colour in front of black, and opacity, `(T, Q, 4)`, along rays `(T, Q, 6)`."""
-        seen = render(self.net.field, self.net.whole(state.weights), Rays(x[..., :3], x[..., 3:]), self.samples)
+        return self._seen(self.net.whole(state.weights), x)
+
+    def loss(self, episode: Episode) -> Tensor:
+        """Return the mean squared error of colours and opacities along the rays of the queries.
+
+        Where a field is empty as yet is left out along seven rays of eight; nothing is kept from step to step. If what
+        is known of the tasks says that they are of points, fields are compared there, and nothing is rendered.
+        """
+        state = self.observe(self.start(episode.tasks, episode.about), episode.support)
+        weights, x = self.net.whole(state.weights), episode.query.x
+        if isinstance(episode.about, dict) and "points" in episode.about:
+            return point_losses(self.net.field, weights, episode.query).mean()
+        if not self.culling:
+            return task_losses(self._seen(weights, x), episode.query).mean()
+        mask = {OCCUPANCY: between(self.net.field, weights, self.culling, _EMPTY)}
+        place = torch.arange(x.shape[1], device=x.device)
+        parts = [place[place % _OPEN == 0], place[place % _OPEN != 0]]
+        seen = [self._seen(own, x[:, part]) for own, part in zip((weights, weights | mask), parts, strict=True)]
+        prediction = torch.cat(seen, dim=1)[:, torch.cat(parts).argsort()]
+        return task_losses(prediction, episode.query).mean()
+
+    def preview(self, source: TaskSource) -> Preview | None:
+        """Return prompts that are seen in acquisition, as their teachers show them and as the fields do."""
+        if not isinstance(source, Scenes) or importlib.util.find_spec("PIL") is None:
+            return None
+        prompts = source.prompts()[:: max(len(source.prompts()) // _SHOWN, 1)][:_SHOWN]
+        truth = [source.pictures(prompt).resized(min(source.size, _PREVIEW)) for prompt in prompts]
+        with torch.no_grad():
+            weights = self.net.whole(self.start(len(prompts), about=prompts).weights)
+            weights |= {OCCUPANCY: between(self.net.field, weights, 2 * self.culling or 32, _EMPTY)}
+            device = self.net.blank.device
+            rays = torch.cat(list(truth[0].cameras.rays()), dim=-1).to(device)
+            seen = self._seen(weights, rays.expand(len(prompts), -1, -1)).cpu()
+        width, height = truth[0].cameras.width, truth[0].cameras.height
+        seen = seen.unflatten(1, (height, width))
+        wanted = torch.stack([torch.cat([own.colour, own.opacity[..., None]], dim=-1)[0] for own in truth])
+        rows = [list(part[..., :3] + 1 - part[..., 3:]) for part in (wanted, seen)]
+        return Preview(png(sheet(rows, ["teachers", "fields"])), collapse(seen, wanted))
+
+    def _seen(self, weights: Weights, x: Tensor) -> Tensor:
+        seen = render(self.net.field, weights, Rays(x[..., :3], x[..., 3:]), self.samples)
         return torch.cat([seen.colour, seen.opacity[..., None]], dim=-1)
 
     def field_weights(self, state: FieldState) -> Weights:
@@ -302,9 +388,16 @@ def _draw(net: nn.Module, random: torch.Generator) -> None:
                 value.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
 
 
-def _probes(count: int) -> Tensor:
-    """Return points `(P, 3)` spread evenly over the cube, always the same."""
-    return torch.quasirandom.SobolEngine(3).draw(count + 1)[1:] * 1.8 - 0.9
+def _sobol(count: int) -> Tensor:
+    """Return points `(P, 3)` spread evenly over the cube [0, 1]^3, always the same."""
+    return torch.quasirandom.SobolEngine(3).draw(count + 1)[1:]
+
+
+def _around(places: Tensor) -> Tensor:
+    """Return directions `(P, 3)` spread evenly over the sphere, from places that are over the cube."""
+    height, azimuth = 2 * places[:, 2] - 1, 2 * math.pi * places[:, 0]
+    level = (1 - height**2).sqrt()
+    return torch.stack([level * azimuth.cos(), level * azimuth.sin(), height], dim=-1)
 
 
 def _positions(length: int, size: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from metaprior.errors import check_positive
 from metaprior.fields.field import OCCUPANCY, Field, Weights
 
-__all__ = ["cell_points", "frozen", "mask_of"]
+__all__ = ["between", "cell_points", "frozen", "mask_of"]
 
 
 def cell_points(cells: int, generator: torch.Generator | None = None) -> Tensor:
@@ -33,6 +33,21 @@ def densities(field: Field, weights: Weights, points: Tensor) -> Tensor:
     with torch.no_grad():
         own = points.to(weights["layers.0.weight"]).expand(scenes, -1, -1)
         return torch.cat([field(free, part, torch.zeros_like(part))[0] for part in own.split(2**16, dim=1)], dim=1)
+
+
+def between(field: Field, weights: Weights, cells: int, threshold: float) -> Tensor:
+    """Return the mask `(S, G, G, G)` of cells of which a corner is denser than a threshold: quick, for a step or so.
+
+    Args:
+        field: the shape of the field.
+        weights: of S scenes.
+        cells: G.
+        threshold: of the density.
+    """
+    place = torch.linspace(-1, 1, cells + 1)
+    corners = torch.stack(torch.meshgrid(place, place, place, indexing="ij"), dim=-1).view(-1, 3)
+    density = densities(field, weights, corners).unflatten(1, (cells + 1,) * 3)
+    return functional.max_pool3d(density[:, None], 2, stride=1)[:, 0] > threshold
 
 
 def mask_of(density: Tensor, threshold: float, margin: int = 1) -> Tensor:

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from metaprior.errors import missing
 
-__all__ = ["psnr", "ssim"]
+__all__ = ["collapse", "psnr", "ssim"]
+
+_NOTHING, _FULL, _ALIKE = 0.1, 0.9, 0.05
 
 
 def psnr(pictures: Tensor, truth: Tensor) -> Tensor:
@@ -45,3 +47,29 @@ def ssim(pictures: Tensor, truth: Tensor) -> Tensor:
         for one, other in zip(pictures.detach().cpu(), truth.cpu(), strict=True)
     ]
     return torch.tensor(values)
+
+
+def collapse(seen: Tensor, truth: Tensor) -> str | None:
+    """Return in words how fields have collapsed, if they have: they show nothing, or fog, or all show the same.
+
+    Args:
+        seen: `(S, H, W, 4)`, colour in front of black, and opacity, of one view of each of S scenes.
+        truth: what was to be seen.
+
+    Example:
+        >>> truth = (torch.rand(4, 8, 8, 4, generator=torch.Generator().manual_seed(0)) > 0.7).float()
+        >>> collapse(torch.zeros(4, 8, 8, 4), truth)
+        '4 of 4 fields show next to nothing'
+        >>> collapse(truth, truth) is None
+        True
+    """
+    shows, wanted = (part[..., 3].flatten(1).mean(1) for part in (seen, truth))
+    for what, wrong in (
+        ("show next to nothing", shows < _NOTHING * wanted),
+        ("fill the picture with fog", shows > 1 - (1 - _FULL) * (1 - wanted)),
+    ):
+        if wrong.any():
+            return f"{int(wrong.sum())} of {len(seen)} fields {what}"
+    if len(seen) > 1 and seen.var(0).sum() < _ALIKE * truth.var(0).sum():
+        return f"all {len(seen)} fields look alike, whatever the prompt"
+    return None

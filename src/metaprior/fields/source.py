@@ -1,29 +1,37 @@
 """Scenes as tasks: what a ray of a described scene sees.
 
-Axis letters: T tasks, N support rays, Q query rays, G scenes, V views, P pixels of a view, L tokens, D text features.
+Axis letters: T tasks, N support rays, Q query rays, G scenes, V views, P pixels of a view or points of a scene,
+L tokens, D text features.
 """
 
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from metaprior.data import cached
-from metaprior.errors import DataError, check_positive
+from metaprior.errors import DataError, UnknownNameError, check_positive
 from metaprior.fields.cameras import Cameras
 from metaprior.fields.open import find_scene
-from metaprior.fields.scenes.grammar import COLOURS, MATERIALS, SHAPES, Thing
-from metaprior.fields.text import encode
+from metaprior.fields.scenes.analytic import AnalyticScene
+from metaprior.fields.scenes.grammar import COLOURS, MATERIALS, SHAPES, Thing, draw
+from metaprior.fields.text import Text, encode
+from metaprior.fields.views import Views
 from metaprior.registry import sources
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.source import Split, TaskSource
 
 __all__ = ["Scenes"]
 
-_DRAWN = "1"
+Teaches = Literal["pictures", "points"]
+_TEACHES = ("pictures", "points")
+_TENTH = 10
+_POINTS, _LEAST_POINTS, _ALL_POINTS = 8192, 2048, 2**22
+"""P, unless there are so many scenes that they would have more in all; and the least P then."""
+_DRAWN = "2"
 """Of how scenes are drawn; to be raised when that changes, so that cached pictures are drawn anew."""
 
 
@@ -41,8 +49,15 @@ class Scenes(TaskSource):
         held_out: colours of each shape and material that are held out; 0 to test seen prompts on new views.
         scenes: prompts, mesh files or "kenney:NAME" to take instead of the above; each fourth is held out if `held_out`
             is not 0.
+        drawn: how many prompts of one to `things` things to draw from those shapes, colours and materials, and all
+            relations, instead of the above; each tenth is held out if `held_out` is not 0.
+        things: the most things of a drawn prompt.
+        teaches: what training tasks are of: "pictures", or "points", which are the scenes themselves: steps at points,
+            most of them near surfaces, with the colour and opacity of each. Points teach several times as fast, and are
+            known of prompts alone; `about` then says so by a part of that name.
         size: width and height of the pictures, in pixels.
         views: V, of each scene, of which a fifth is kept for validation and tests.
+        supersample: squared, the rays of which each pixel is the mean.
         shots: N.
         queries: Q.
         text: the text encoder, as `metaprior.fields.text.encode` names them.
@@ -69,8 +84,12 @@ class Scenes(TaskSource):
         materials: int = 1,
         held_out: int = 3,
         scenes: Sequence[str] = (),
+        drawn: int = 0,
+        things: int = 2,
+        teaches: Teaches = "pictures",
         size: int = 32,
         views: int = 20,
+        supersample: int = 2,
         shots: int = 64,
         queries: int = 256,
         text: str = "words",
@@ -80,8 +99,12 @@ class Scenes(TaskSource):
         self.materials = materials
         self.held_out = held_out
         self.scenes = tuple(scenes)
+        self.drawn = drawn
+        self.things = things
+        self.teaches: Teaches = teaches
         self.size = size
         self.views = views
+        self.supersample = supersample
         self.shots = shots
         self.queries = queries
         self.text = text
@@ -91,22 +114,41 @@ class Scenes(TaskSource):
         return [self._prompts[place] for place in self._places("test" if split == "test" else "train")]
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
-        """Draw T scenes with replacement, and rays of each, over all views of the split."""
+        """Draw T scenes with replacement, and rays of each, over all views of the split; or points."""
         places = torch.tensor(self._places(split))
         chosen = places[torch.randint(len(places), (tasks,), generator=generator)]
-        views = self._views("train" if split == "train" else "test")
-        pixels = self.size**2
-        shape = (tasks, self.shots + self.queries)
-        ray = views[torch.randint(len(views), shape, generator=generator)] * pixels
-        ray = ray + torch.randint(pixels, shape, generator=generator)
-        x = self._rays[ray]
-        y = self._pictures[chosen[:, None], ray].float() / 255
         about = {"tokens": self._text.tokens[chosen], "mask": self._text.mask[chosen]}
+        shape = (tasks, self.shots + self.queries)
+        if split == "train" and self.teaches == "points":
+            about["points"] = torch.ones(tasks, dtype=torch.bool)
+            known = self._points
+            point = torch.randint(known["x"].shape[1], shape, generator=generator)
+            x, y = (known[part][chosen[:, None], point].float() for part in ("x", "y"))
+        else:
+            views = self._views("train" if split == "train" else "test")
+            pixels = self.size**2
+            ray = views[torch.randint(len(views), shape, generator=generator)] * pixels
+            ray = ray + torch.randint(pixels, shape, generator=generator)
+            x = self._rays[ray]
+            y = torch.stack([self._seen(place)[own] for place, own in zip(chosen.tolist(), ray, strict=True)])
+            y = y.float() / 255
         return Episode(
             Examples(x[:, : self.shots], y[:, : self.shots]),
             Examples(x[:, self.shots :], y[:, self.shots :]),
             about=about,
         )
+
+    def pictures(self, prompt: str, views: int = 1) -> Views:
+        """Return what some of the cameras kept for tests see of a prompt of this source.
+
+        Raises:
+            UnknownNameError: if the prompt is none of this source.
+        """
+        if prompt not in self._prompts:
+            raise UnknownNameError("prompt", prompt, self._prompts)
+        place = self._views("test")[:views]
+        seen = self._seen(self._prompts.index(prompt)).view(self.views, self.size, self.size, 4)[place].float() / 255
+        return Views(self.cameras[place], seen[..., :3], seen[..., 3], prompt=prompt)
 
     @property
     def cameras(self) -> Cameras:
@@ -127,7 +169,10 @@ class Scenes(TaskSource):
     @cached_property
     def _listed(self) -> tuple[list[str], list[bool]]:
         """The scenes, and whether each is held out."""
-        check_positive(DataError, size=self.size, shots=self.shots, queries=self.queries)
+        for name in ("size", "shots", "queries", "things", "supersample"):
+            check_positive(DataError, **{name: getattr(self, name)})
+        if self.teaches not in _TEACHES:
+            raise UnknownNameError("choice for teaches", self.teaches, _TEACHES)
         if self.views < 5:
             raise DataError(f"views: expected at least 5, of which the fifth is held out; got {self.views}")
         if self.scenes:
@@ -139,6 +184,8 @@ class Scenes(TaskSource):
         ):
             if not 1 <= number <= most:
                 raise DataError(f"{name}: expected 1 to {most}, got {number}")
+        if self.drawn:
+            return self._from_grammar()
         if not 0 <= self.held_out < self.colours:
             raise DataError(f"held_out: expected 0 to {self.colours - 1}, fewer than colours; got {self.held_out}")
         scenes, unseen = [], []
@@ -150,6 +197,22 @@ class Scenes(TaskSource):
                 unseen.append((column - self.held_out * row) % self.colours < self.held_out)
         return scenes, unseen
 
+    def _from_grammar(self) -> tuple[list[str], list[bool]]:
+        """Draw prompts, all different; none of those held out is among the others."""
+        names = {
+            "shapes": SHAPES[: self.shapes],
+            "colours": list(COLOURS)[: self.colours],
+            "materials": MATERIALS[: self.materials],
+        }
+        scenes: dict[str, None] = {}
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(_TENTH):
+            scenes |= dict.fromkeys(draw(self.drawn, generator, (1, self.things), **names))
+        if len(scenes) < self.drawn:
+            raise DataError(f"drawn: expected at most as many prompts as there are, {len(scenes)}; got {self.drawn}")
+        prompts = list(scenes)[: self.drawn]
+        return prompts, [bool(self.held_out) and place % _TENTH == _TENTH - 1 for place in range(len(prompts))]
+
     @property
     def _unseen(self) -> list[bool]:
         return self._listed[1]
@@ -159,7 +222,7 @@ class Scenes(TaskSource):
         return [find_scene(scene).prompt for scene in self._listed[0]] if self.scenes else self._listed[0]
 
     @cached_property
-    def _text(self) -> Any:
+    def _text(self) -> Text:
         return encode(self._prompts, self.text)
 
     @cached_property
@@ -168,16 +231,41 @@ class Scenes(TaskSource):
         return torch.cat(list(self.cameras.rays()), dim=-1).flatten(0, 1)
 
     @cached_property
-    def _pictures(self) -> Tensor:
-        """Colour and opacity along all rays, `(G, V * P, 4)`, uint8."""
+    def _pictures(self) -> dict[int, Tensor]:
+        """Colour and opacity along all rays, `(V * P, 4)`, uint8, of the scenes that were asked for."""
+        return {}
 
-        def drawn(scene: str) -> Tensor:
-            views = find_scene(scene).views(self.cameras)
+    def _seen(self, place: int) -> Tensor:
+        """Return colour and opacity of a scene along all rays, `(V * P, 4)`, uint8."""
+        scene = self._listed[0][place]
+
+        def drawn() -> dict[str, Tensor]:
+            views = find_scene(scene).views(self.cameras, self.supersample)
             seen = torch.cat([views.colour, views.opacity[..., None]], dim=-1)
-            return (seen * 255).round().to(torch.uint8).flatten(0, 2)
+            return {"picture": (seen * 255).round().to(torch.uint8).flatten(0, 2)}
 
-        named = "\n".join([_DRAWN, str(self.size), str(self.views), *self._listed[0]])
-        key = hashlib.sha256(named.encode()).hexdigest()[:16]
-        return cached(f"scenes-{key}", lambda: {"pictures": torch.stack([drawn(scene) for scene in self._listed[0]])})[
-            "pictures"
-        ]
+        if place not in self._pictures:
+            named = "\n".join([_DRAWN, str(self.size), str(self.views), str(self.supersample), scene])
+            key = hashlib.sha256(named.encode()).hexdigest()[:16]
+            self._pictures[place] = cached(f"scene-{key}", drawn)["picture"]
+        return self._pictures[place]
+
+    @cached_property
+    def _points(self) -> dict[str, Tensor]:
+        """Points with steps, "x", `(G, P, 6)`, and colour and opacity there, "y", `(G, P, 4)`, in half precision."""
+        scenes = self._listed[0]
+        count = min(max(_ALL_POINTS // len(scenes), _LEAST_POINTS), _POINTS)
+
+        def sampled() -> dict[str, Tensor]:
+            x, y = [], []
+            for place, scene in enumerate(scenes):
+                known = find_scene(scene)
+                if not isinstance(known, AnalyticScene):
+                    raise DataError(f"teaches: points are known of prompts alone; '{scene}' has pictures")
+                points, steps, seen = known.sample(count, torch.Generator().manual_seed(place))
+                x.append(torch.cat([points, steps], dim=-1).half())
+                y.append(seen.half())
+            return {"x": torch.stack(x), "y": torch.stack(y)}
+
+        key = hashlib.sha256("\n".join([_DRAWN, str(count), *scenes]).encode()).hexdigest()[:16]
+        return cached(f"points-{key}", sampled)

@@ -3,6 +3,7 @@
 Axis letters: V views or frames, H height, W width, G grid points along an axis.
 """
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +16,17 @@ from torch import Tensor
 from metaprior.errors import DataError, MetapriorError, UnknownNameError, check_positive, missing
 from metaprior.fields.field import Field, Weights, of_scene
 from metaprior.fields.occupancy import cell_points
-from metaprior.files import replacing
+from metaprior.files import replacing, write_bytes
 
 __all__ = [
     "FILMS",
     "MESHES",
     "PICTURES",
+    "check_kind",
     "depth_picture",
     "kind_of",
     "normal_picture",
+    "png",
     "sheet",
     "write_film",
     "write_mesh",
@@ -53,10 +56,29 @@ def kind_of(path: str | Path) -> str:
     raise MetapriorError(f"out: {UnknownNameError('format', suffix or str(path), (*PICTURES, *FILMS, *MESHES))}")
 
 
+def check_kind(path: str | Path, kind: str | None = None) -> None:
+    """Raise MetapriorError unless a file name is that of some kind: before the work, rather than after it.
+
+    Example:
+        >>> check_kind("a.glb", "film")
+        Traceback (most recent call last):
+        metaprior.errors.MetapriorError: out: expected a film to end in .mp4 or .gif, got 'a.glb'
+    """
+    if kind_of(path) != (kind or kind_of(path)):
+        endings = " or ".join({"picture": PICTURES, "film": FILMS, "mesh": MESHES}[str(kind)])
+        raise MetapriorError(f"out: expected a {kind} to end in {endings}, got '{path}'")
+
+
 def write_picture(path: str | Path, picture: Tensor) -> None:
     """Write a picture `(H, W, 3 or 4)` in [0, 1] as PNG; a fourth channel is opacity."""
-    with replacing(Path(path)) as temporary:
-        _pillow().fromarray(_bytes(picture)).save(temporary, format="PNG")
+    write_bytes(Path(path), png(picture))
+
+
+def png(picture: Tensor) -> bytes:
+    """Return a picture `(H, W, 3 or 4)` in [0, 1] as the content of a PNG file."""
+    buffer = io.BytesIO()
+    _pillow().fromarray(_bytes(picture)).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def write_film(path: str | Path, frames: Tensor, rate: int = 24) -> None:
@@ -72,8 +94,7 @@ def write_film(path: str | Path, frames: Tensor, rate: int = 24) -> None:
     """
     check_positive(rate=rate)
     path = Path(path)
-    if kind_of(path) != "film":
-        raise MetapriorError(f"out: expected a film to end in {' or '.join(FILMS)}, got '{path}'")
+    check_kind(path, "film")
     if path.suffix.lower() == ".gif":
         first, *others = (_pillow().fromarray(frame).quantize(128) for frame in _bytes(frames))
         with replacing(path) as temporary:
@@ -121,8 +142,7 @@ def write_mesh(
     """
     check_positive(cells=cells, level=level)
     path = Path(path)
-    if kind_of(path) != "mesh":
-        raise MetapriorError(f"out: expected a mesh to end in {' or '.join(MESHES)}, got '{path}'")
+    check_kind(path, "mesh")
     try:
         import trimesh
         from skimage.measure import marching_cubes

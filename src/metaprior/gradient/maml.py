@@ -62,7 +62,7 @@ class MAML(Prior):
         torch.Size([4, 7, 1])
     """
 
-    kinds: ClassVar[frozenset[str]] = frozenset(KINDS)
+    kinds: ClassVar[frozenset[str]] = frozenset({*KINDS, "rays"})
 
     def __init__(
         self,

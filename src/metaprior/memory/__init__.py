@@ -5,6 +5,7 @@ from metaprior.memory.cpm import CPM, Contextual
 from metaprior.memory.distributed import DistributedMemory
 from metaprior.memory.dnc import DNC, Linked
 from metaprior.memory.external import ExternalMemory, Written
+from metaprior.memory.fast import Fast, FastWeights
 from metaprior.memory.layers import LayerMemory, Remembered
 from metaprior.memory.paired import PairedMemory
 
@@ -16,6 +17,8 @@ __all__ = [
     "Contextual",
     "DistributedMemory",
     "ExternalMemory",
+    "Fast",
+    "FastWeights",
     "LayerMemory",
     "Linked",
     "PairedMemory",

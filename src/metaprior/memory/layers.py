@@ -105,6 +105,8 @@ class LayerMemory(Prior):
         for name, value, known in (("feedback", feedback, _FEEDBACKS), ("cell", cell, tuple(_CELLS))):
             if value not in known:
                 raise UnknownNameError(f"choice for {name}", value, known)
+        if cell == "fast" and not residual:
+            raise MetapriorError("residual: expected True where the cell is 'fast', which gives what it finds alone")
         if sees_batch(net) or builtin_norms(net):
             raise MetapriorError("net: expected one without batch norm, which would see later steps; got one with it")
         self.net = net

@@ -41,7 +41,7 @@ class PairedMemory(LayerMemory):
         feedback: which cells are told labels.
         steps_at_once: how many steps a block computes before the next block does.
         save_memory: compute again in the backward pass what lies between.
-        cell: "lstm", "external" or "dnc".
+        cell: "lstm", "external", "dnc", or "fast", fast weights, with which streams are learned from without a plateau.
         means: where the network labels pixels, also tell every place of a cell what the cell is given, in the mean over
             each class of the mask.
         residual: add what a block gives to what its cell gives.
@@ -178,3 +178,6 @@ def _at(states: Tensor, after: Tensor | None) -> Tensor:
     """Return, of states after 0, 1, ... writes `(T, W + 1, ...)`, those after the numbers given, `(T, R, ...)`."""
     assert after is not None
     return states[torch.arange(len(after), device=after.device)[:, None], after]
+
+
+priors.preset("fast_weights", "paired_memory", cell="fast")

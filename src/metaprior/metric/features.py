@@ -43,13 +43,17 @@ class FeaturePrior(Prior):
     def recall(self, state: Any, features: Tensor) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` for features `(T, Q, F)`."""
 
+    def encode(self, x: Tree, mask: Tensor | None = None) -> Tensor:
+        """Return the features `(T, N, F)` of inputs `(T, N, *x)`; `mask` is `(T, N)`, False for padding."""
+        return apply(self.net, x, mask)
+
     def observe(self, state: Any, examples: Examples) -> Any:
         """Return the belief after some examples; see `Prior.observe`."""
-        return self.remember(state, replace(examples, x=apply(self.net, examples.x, examples.mask)))
+        return self.remember(state, replace(examples, x=self.encode(examples.x, examples.mask)))
 
     def predict(self, state: Any, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
-        return self.recall(state, apply(self.net, x))
+        return self.recall(state, self.encode(x))
 
     def stream(self, stream: Stream, state: Tree = None) -> Tensor:
         """Predict every step of a stream; see `Prior.stream`. All features are computed first, but for batch norm's."""
@@ -57,7 +61,7 @@ class FeaturePrior(Prior):
             return super().stream(stream, state)
         state = self.start(stream.tasks) if state is None else state
         # Of padding too, as the loop does: without batch norm, no example changes another.
-        features = apply(self.net, stream.examples.x)
+        features = self.encode(stream.examples.x)
         seen = replace(stream, examples=replace(stream.examples, x=features))
         return step_by_step(self.recall, self.remember, seen, state)
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from metaprior.errors import check_positive
 from metaprior.metric.features import FeaturePrior
-from metaprior.metric.labels import memberships
+from metaprior.metric.labels import outcomes
 from metaprior.nets import default_net
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, TaskSpec
@@ -88,10 +88,7 @@ class Ridge(FeaturePrior):
     def remember(self, state: Seen, examples: Examples) -> Seen:
         """Add the features and targets of labelled examples."""
         features = self._with_bias(examples.x).masked_fill(~examples.real[..., None], 0)
-        if examples.y is not None and examples.y.is_floating_point():
-            targets = examples.y.masked_fill(~examples.real[..., None], 0)
-        else:
-            targets = memberships(examples, state.targets.shape[-1], features.dtype)
+        targets = outcomes(examples, state.targets.shape[-1], features.dtype)
         before = functional.pad(state.targets, (0, targets.shape[-1] - state.targets.shape[-1]))
         return Seen(
             torch.cat([state.features.expand(-1, -1, features.shape[-1]), features], dim=1),

@@ -130,6 +130,7 @@ class AssaySource(TaskSource):
         featuriser: by name, or by name and settings.
         salts: what is done to salts and mixtures.
         balanced: take as many support molecules of each class, instead of as many as its share of the assay.
+        by_size: draw an assay as often as it has molecules, instead of as often as any other.
     """
 
     shots: int | tuple[int, int]
@@ -138,6 +139,7 @@ class AssaySource(TaskSource):
     featuriser: Any
     salts: Salts = "largest"
     balanced: bool = False
+    by_size: bool = False
     least_shots: ClassVar[int] = 2
 
     @abstractmethod
@@ -202,7 +204,11 @@ class AssaySource(TaskSource):
             raise DataError(
                 f"shots: the {split} split has no assay of more than {least} molecules; the most are {largest}"
             )
-        chosen = eligible[torch.randint(len(eligible), (tasks,), generator=generator)]
+        if self.by_size:
+            sizes = part.counts[eligible].to(torch.float64)
+            chosen = eligible[torch.multinomial(sizes, tasks, replacement=True, generator=generator)]
+        else:
+            chosen = eligible[torch.randint(len(eligible), (tasks,), generator=generator)]
         counts = part.counts[chosen]
         shots = torch.full_like(counts, least)
         if most > least:
@@ -345,8 +351,8 @@ def deal(
         (1, torch.Size([1, 3]))
     """
     real = labels >= 0
-    order = torch.rand(labels.shape, generator=generator).masked_fill_(~real, 2.0).argsort(1)
-    shuffled, real = labels.gather(1, order), real.gather(1, order)
+    order, real = _shuffled(real, generator)
+    shuffled = labels.gather(1, order)
     role = torch.zeros_like(shuffled) if roles is None else roles.gather(1, order)
     may_support = real & (role != QUERY)
     sizes = may_support.sum(1)
@@ -363,12 +369,28 @@ def deal(
     return _compact(order, in_support, int(shots.max())), _compact(order, left, queries)
 
 
+def _shuffled(real: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return positions `(T, M)` whose first are of what is real, in random order, and which of them are these."""
+    drawn = torch.rand(real.shape, generator=generator)
+    # One sort of what is real: a sort of each padded row takes many times as long where one assay is far the largest.
+    rows, columns = real.nonzero(as_tuple=True)
+    by_row = (rows + drawn[rows, columns].double()).argsort()
+    first = torch.arange(real.shape[1]) < real.sum(1, keepdim=True)
+    order = torch.zeros_like(first, dtype=torch.long)
+    order[first] = columns[by_row]
+    return order, first
+
+
 def _compact(order: Tensor, member: Tensor, most: int | None) -> tuple[Tensor, Tensor]:
     """Return the members of each row of `order` next to each other, at most so many, and which of them are real."""
     sizes = member.sum(1)
     width = int(sizes.max()) if most is None else min(most, int(sizes.max()))
-    first = (~member).to(torch.uint8).argsort(dim=1, stable=True)[:, :width]
-    return order.gather(1, first), torch.arange(width) < sizes[:, None]
+    rows, columns = member.nonzero(as_tuple=True)
+    rank = member.cumsum(1)[rows, columns] - 1
+    rows, columns, rank = (part[rank < width] for part in (rows, columns, rank))
+    chosen = torch.zeros(len(member), width, dtype=torch.long)
+    chosen[rows, rank] = order[rows, columns]
+    return chosen, torch.arange(width) < sizes[:, None]
 
 
 def check_digest(featuriser: Featuriser, salts: Salts) -> str:

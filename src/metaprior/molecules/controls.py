@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from metaprior.errors import DataError, UnknownNameError, missing
+from metaprior.gaussian import kernels
 from metaprior.molecules.assays import AssaySource
 
 try:
@@ -36,17 +37,14 @@ __all__ = [
 
 
 def similarities(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the Tanimoto similarity of each row of one matrix to each of another: `<a, b> / (|a|² + |b|² - <a, b>)`.
-
-    Of bits it is the share of what either has that both have.
+    """Return the Tanimoto similarity of each row of one matrix to each of another; see `gaussian.tanimoto`.
 
     Example:
         >>> similarities(np.array([[1.0, 1.0, 0.0]]), np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])).tolist()
         [[0.5, 1.0]]
     """
-    both = left @ right.T
-    either = (left**2).sum(1)[:, None] + (right**2).sum(1) - both
-    return np.where(either > 0, both / np.where(either > 0, either, 1), 1.0)
+    rows = (torch.from_numpy(np.asarray(part, dtype=np.float64)) for part in (left, right))
+    return kernels.tanimoto(*rows).numpy()
 
 
 class Tanimoto(Kernel):

@@ -40,6 +40,8 @@ class FSMol(AssaySource):
         kind: predict whether a molecule is active; or its activity (-log10 of moles a litre where it is a
             concentration), standardised by the support.
         featuriser: by name, or by name and settings.
+        by_size: draw an assay as often as it has molecules, instead of as often as any other: the largest have a
+            hundred times as many as the smallest, which else are seen again and again.
 
     Source: Stanley et al. 2021, "FS-Mol: a few-shot learning dataset of molecules" (NeurIPS Datasets and Benchmarks).
 
@@ -56,11 +58,13 @@ class FSMol(AssaySource):
         queries: int | None = 64,
         kind: Literal["classification", "regression"] = "classification",
         featuriser: str | Mapping[str, Any] = "morgan",
+        by_size: bool = False,
     ):
         self.shots = shots
         self.queries = queries
         self.kind = kind
         self.featuriser = featuriser
+        self.by_size = by_size
 
     def assays(self, split: Split) -> Assays:
         """Return the assays of a split in the order of their names."""

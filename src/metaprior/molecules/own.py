@@ -230,7 +230,7 @@ def _no_logarithm(labels: Labels, rows: Any) -> dict[Any, str]:
 
 def _remark_ends(sequences: Sequence[str], reference: Sequence[str]) -> None:
     """Warn of CDR3 that lack the C before them, if the prior was acquired on those that have it, or the other way."""
-    shares = [sum(text.startswith("C") for text in texts) / max(1, len(texts)) for texts in (sequences, reference)]
+    shares = [np.mean([float(text.startswith("C")) for text in texts] or [0.0]) for texts in (sequences, reference)]
     if abs(shares[0] - shares[1]) > 0.8:
         have, lack = ("have", "lack") if shares[0] > shares[1] else ("lack", "have")
         warnings.warn(

@@ -5,42 +5,27 @@ of the pool.
 """
 
 import math
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import MetapriorError, UnknownNameError, check_positive
-from metaprior.metric.labels import memberships
+from metaprior.metric.labels import Labelled, added, nothing
 from metaprior.molecules.probes import logistic, quadratic, ridge
 from metaprior.nets import MLP, apply, default_net, initialise, uninitialised
 from metaprior.prior import Prior
 from metaprior.registry import priors
-from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
+from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.scores import restrict, task_losses
 from metaprior.tree import Tree
 
-__all__ = ["MultitaskProbe", "Probed"]
+__all__ = ["MultitaskProbe"]
 
 _WIDE = 256
 """From so many input features on they are taken for fingerprints, which want a wide network that drops out."""
-
-
-class Probed(NamedTuple):
-    """The belief of a probe: what it has seen, to which it is fitted.
-
-    Args:
-        features: `(T, N, F)`, zero for padding.
-        targets: `(T, N, K)`: ones and zeros for classes, values for regression; zero for padding.
-        real: `(T, N)`, 0 for padding.
-        classes: `(T,)`, whether the targets are classes.
-    """
-
-    features: Tensor
-    targets: Tensor
-    real: Tensor
-    classes: Tensor
 
 
 @priors.register("multitask_probe")
@@ -106,11 +91,12 @@ class MultitaskProbe(Prior):
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of features and a head for each task.
 
-        For fingerprints the network is wide and has dropout, and the probe sees the fingerprint beside its features.
+        For fingerprints the network is wide and has dropout, and the probe sees the fingerprint beside features. Both
+        are short, since features that many tasks have shaped should not be bent far by a few examples.
         """
         if net is None and not spec.is_image and math.prod(spec.x_shape) >= _WIDE:
             net = MLP(math.prod(spec.x_shape), hidden=(1024, 512), norm="layer", seed=seed, dropout=0.2)
-            arguments = {"inputs": 2.0} | arguments
+            arguments = {"scale": 2.0, "inputs": 1.0} | arguments
         return cls(
             default_net(spec, None, seed) if net is None else net,
             **({"outputs": spec.outputs, "pool": spec.pool} | arguments),
@@ -129,39 +115,22 @@ class MultitaskProbe(Prior):
         present = (episode.labels >= 0).sum(1)
         return task_losses(restrict(logits, present), examples, episode.ways).mean()
 
-    def start(self, tasks: int, about: Tree = None) -> Probed:
+    def start(self, tasks: int, about: Tree = None) -> Labelled:
         """Return the belief that nothing has been seen."""
-        nothing = self.head.weight.new_zeros(tasks, 0, 1)
-        targets = nothing.new_zeros(tasks, 0, self.outputs)
-        return Probed(nothing, targets, nothing[..., 0], torch.zeros(tasks, dtype=torch.bool, device=nothing.device))
+        return nothing(tasks, self.outputs, self.head.weight)
 
-    def observe(self, state: Probed, examples: Examples) -> Probed:
+    def observe(self, state: Labelled, examples: Examples) -> Labelled:
         """Add the features and targets of labelled examples."""
-        check_tasks(state.features, examples)
-        real = examples.real
-        features = self._features(examples.x, examples.mask).masked_fill(~real[..., None], 0)
-        classes = examples.y is None or not examples.y.is_floating_point()
-        if classes:
-            targets = memberships(examples, state.targets.shape[-1], features.dtype)
-        else:
-            assert examples.y is not None
-            targets = examples.y.masked_fill(~real[..., None], 0)
-        before = functional.pad(state.targets, (0, targets.shape[-1] - state.targets.shape[-1]))
-        return Probed(
-            torch.cat([state.features.expand(-1, -1, features.shape[-1]), features], dim=1),
-            torch.cat([before, targets], dim=1),
-            torch.cat([state.real, real.to(features.dtype)], dim=1),
-            torch.full_like(state.classes, classes),
-        )
+        return added(state, replace(examples, x=self._features(examples.x, examples.mask)))
 
-    def predict(self, state: Probed, x: Tree) -> Tensor:
+    def predict(self, state: Labelled, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` or values `(T, Q, D)` of the probes."""
         seen, queries = state[:3], self._features(x)
         if not bool(state.classes.all()):
             return ridge(*seen, queries)[0]
         return logistic(*seen, queries, self.moderate) if self.probe == "logistic" else quadratic(*seen, queries)
 
-    def deviation(self, state: Probed, x: Tree) -> Tensor | None:
+    def deviation(self, state: Labelled, x: Tree) -> Tensor | None:
         """Return the standard deviation `(T, Q, D)` of what will be measured, for regression."""
         if bool(state.classes.any()):
             return None

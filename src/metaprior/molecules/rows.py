@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metaprior.gaussian import kernels
+
 __all__ = ["SparseRows", "tanimoto"]
 
 
@@ -98,9 +100,7 @@ def tanimoto(rows: SparseRows, left: Tensor, right: Tensor, others: SparseRows |
     """
     mine = (rows.dense(left) > 0).to(torch.float32)
     theirs = (((others or rows).dense(right)) > 0).to(torch.float32)
-    both = mine @ theirs.T
-    either = mine.sum(1, keepdim=True) + theirs.sum(1) - both
-    return both / either.clamp(min=1)
+    return kernels.tanimoto(mine, theirs)
 
 
 def _spans(first: Tensor, sizes: Tensor) -> Tensor:

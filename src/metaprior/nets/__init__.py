@@ -45,7 +45,8 @@ __all__ = [
 def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: bool = True) -> nn.Module:
     """Return the network that a prior gets when none is asked for.
 
-    That is Conv4 for images, ConvNet for tiny ones, UNet where pixels are to be labelled, and else an MLP.
+    That is Conv4 for images, ConvNet for tiny ones, UNet where pixels are to be labelled, a field where rays are to be
+    followed, and else an MLP.
 
     Args:
         spec: the tasks that the network is for.
@@ -57,6 +58,8 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: 
         >>> default_net(TaskSpec("regression", (1,), 1), outputs=1).hidden
         (40, 40)
     """
+    if spec.kind == "rays":
+        return nets["field"](seed=seed)
     if spec.kind == "segmentation":
         return UNet(spec.x_shape[0], outputs, seed=seed)
     if spec.is_image:

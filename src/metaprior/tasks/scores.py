@@ -13,7 +13,7 @@ from torch.nn import functional
 from metaprior.errors import ShapeError
 from metaprior.tasks.episode import Examples
 
-__all__ = ["KINDS", "Metric", "kind_of", "metric_of", "restrict", "targets", "task_losses", "task_scores"]
+__all__ = ["KINDS", "Metric", "kind_of", "metric_of", "restrict", "targets", "task_losses", "task_means", "task_scores"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def task_losses(prediction: Tensor, examples: Examples, ways: Tensor | None = No
         prediction = restrict(prediction, ways)
         if examples.mask is not None:
             target = target.masked_fill(~_across(examples.mask, target), 0)
-    return _mean(KINDS[kind_of(target)].losses(prediction, target), examples)
+    return task_means(KINDS[kind_of(target)].losses(prediction, target), examples)
 
 
 def task_scores(prediction: Tensor, examples: Examples, ways: Tensor | None = None) -> Tensor:
@@ -169,7 +169,7 @@ def _squared_errors(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def _accuracy(logits: Tensor, examples: Examples) -> Tensor:
-    return _mean(logits.argmax(2).eq(targets(logits, examples)).to(logits.dtype), examples)
+    return task_means(logits.argmax(2).eq(targets(logits, examples)).to(logits.dtype), examples)
 
 
 def _intersection_over_union(logits: Tensor, examples: Examples) -> Tensor:
@@ -190,7 +190,14 @@ def _across(mask: Tensor, like: Tensor) -> Tensor:
     return mask.view(*mask.shape, *[1] * (like.ndim - 2))
 
 
-def _mean(values: Tensor, examples: Examples) -> Tensor:
+def task_means(values: Tensor, examples: Examples) -> Tensor:
+    """Return the mean of values `(T, Q)` over the examples that are real, `(T,)`.
+
+    Example:
+        >>> examples = Examples(torch.zeros(1, 2, 1), mask=torch.tensor([[True, False]]))
+        >>> task_means(torch.tensor([[3.0, torch.nan]]), examples)
+        tensor([3.])
+    """
     if examples.mask is None and examples.size:
         return values.mean(-1)
     # Padding is overwritten rather than multiplied by zero: its loss may be infinite or NaN.

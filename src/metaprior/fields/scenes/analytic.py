@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from metaprior.errors import check_positive
 from metaprior.fields.cameras import Cameras, Rays
+from metaprior.fields.field import STEP
 from metaprior.fields.render import crossing
 from metaprior.fields.scenes.grammar import COLOURS, Description, Thing, parse
 from metaprior.fields.scenes.lighting import LIGHT, shade
@@ -26,6 +27,10 @@ _NEAR_ENOUGH = 2e-4
 _GAP = 0.12
 _HOVER = 0.35
 _FIT = 0.98
+_TRIED, _NEARBY, _ELSEWHERE = 6, 0.06, 0.03
+"""Points drawn for each that is kept, how near to a surface they are wanted, and the share of those anywhere."""
+_SOFT = 0.01
+"""The distance over which a surface fades."""
 
 
 class Traced(NamedTuple):
@@ -108,6 +113,32 @@ class AnalyticScene:
         labels = torch.zeros_like(hit, dtype=torch.int64)
         colour[met], normals[met], labels[met] = seen, normal, thing + 1
         return Traced(colour, hit, hit_depth, normals, labels)
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return steps at random points, most of them near surfaces, and what each sees.
+
+        A step is as long as the way to the nearest surface, so that thin fog is told from nothing.
+
+        Args:
+            count: P.
+            generator: the only source of randomness.
+
+        Returns:
+            Points and steps, `(P, 3)` each, the latter from outside where there is a surface, and `field.STEP` long at
+            least; and colour in front of black, and opacity, of each, `(P, 4)`.
+        """
+        tried = torch.rand(_TRIED * count, 3, generator=generator) * 2 - 1
+        distance = self.distances(tried).amin(-1)
+        likely = (-distance.abs() / _NEARBY).exp() + _ELSEWHERE
+        chosen = torch.multinomial(likely, count, generator=generator)
+        points, distance = tried[chosen], distance[chosen]
+        normals = self.normals(points)
+        directions = functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+        directions = directions * -(directions * normals).sum(-1, keepdim=True).sign()
+        colour = self.radiance(points, normals, directions, self.distances(points).argmin(-1))
+        opacity = (-distance / _SOFT).sigmoid()[:, None]
+        steps = directions * distance.clamp(min=STEP)[:, None]
+        return points, steps, torch.cat([opacity * colour, opacity], dim=-1)
 
     def normals(self, points: Tensor) -> Tensor:
         """Return the direction `(P, 3)` in which the distance to the scene grows."""

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Acquire every prior of the tables, one CPU thread each, then score all of them. RUNS may hold finished ones.
+set -euo pipefail
+runs=${1:-runs/hyperfields}
+seed=${2:-0}
+
+acquire() { # NAME STEPS OPTIONS...
+    local out="$runs/$1" steps=$2
+    shift 2
+    [[ -e $out/finished ]] && return
+    metaprior acquire --tasks scenes --tasks.shots 1 --tasks.queries 2048 --tasks.size 64 --tasks_per_step 8 \
+        --learning_rate 0.002 --steps "$steps" --validations 12 --validation_tasks 6 --threads 1 --seed "$seed" \
+        --resume --out "$out" "$@"
+    touch "$out/finished"
+}
+
+points=(--tasks.teaches points)
+
+# (a) 9 shapes x 8 colours, 45 seen and 27 unseen; and the baselines of (c).
+acquire protocol 3000 --prior hyperfields "${points[@]}"
+acquire biases 3000 --prior hyperfields --net hyper_field --net.writes biases "${points[@]}"
+seen=$(python -c 'import json; from metaprior.fields import Scenes; print(json.dumps(Scenes().prompts()))')
+acquire nearest 3000 --prior nearest_field --prior.prompts "$seen" "${points[@]}" --learning_rate 0.005
+acquire maml 600 --prior fomaml --prior.inner_steps 4 --prior.step_size 0.5 --tasks.shots 512 --tasks.queries 256 \
+    --tasks_per_step 2 --learning_rate 0.001
+acquire reptile 600 --prior reptile --prior.inner_steps 16 --prior.step_size 0.5 --tasks.shots 1024 \
+    --tasks.queries 1024 --tasks_per_step 2 --learning_rate 0.5
+
+# (b) Things that look different from every side; the field sees the direction of view, or does not.
+for material in iridescent glossy matte; do
+    scenes=$(python -c "import json; from metaprior.fields.scenes import every
+print(json.dumps(every(['ball', 'torus', 'box', 'mug'], ['red', 'blue', 'yellow'], ['$material'])))")
+    for directions in true false; do
+        for dynamic in true false; do
+            acquire "view,$material,$directions,$dynamic" 600 --prior hyperfields --net hyper_field \
+                --net.directions "$directions" --net.dynamic "$dynamic" --tasks.scenes "$scenes" --tasks.size 48 \
+                "${points[@]}"
+        done
+    done
+done
+
+# (e) Ablations of (a), 1,000 steps each.
+ablation() { acquire "ablation,$1" 1000 --prior hyperfields --net hyper_field "${points[@]}" "${@:2}"; }
+ablation default
+ablation static --net.dynamic false
+ablation whole-gradients --net.stop_gradient false
+ablation biases --net.writes biases
+ablation narrow --net.width 32 --net.units 32
+ablation planes-alone --net.octaves null
+acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512
+
+# The prior of the zoo: one or two things of every shape, colour and material.
+acquire zoo 6000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
+    --net.width 96 --tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.drawn 2000 --tasks.held_out 1 \
+    --tasks.supersample 1 "${points[@]}" --tasks.queries 1024 --tasks_per_step 16
+
+python "$(dirname "$0")/score.py" "$runs"

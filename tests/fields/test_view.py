@@ -1,0 +1,52 @@
+import urllib.request
+
+import pytest
+import torch
+
+from metaprior.cli import main
+from metaprior.fields import Cameras, Field, Frequency, render_views, save_field
+from metaprior.fields.view import View, camera_of
+
+pytest.importorskip("viser")
+# Of sockets by which viser asks for a free port.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+FIELD = Field(Frequency(1), width=8, hidden=1)
+WEIGHTS = FIELD.initial(1, torch.Generator().manual_seed(0))
+
+
+def test_a_server_starts_and_answers_with_a_page_of_its_own():
+    view = View(FIELD, WEIGHTS, "a red ball", make=lambda prompt: (FIELD, WEIGHTS), port=8931, size=8)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{view.port}", timeout=20) as answer:
+            page = answer.read().decode()
+        assert answer.status == 200
+        assert "<html" in page.lower()
+        assert 'src="http' not in page  # nothing from elsewhere
+    finally:
+        view.stop()
+
+
+def test_what_the_page_draws_is_what_a_camera_sees():
+    own = Cameras.looking(torch.tensor([[0.0, -3.0, 0.0]]), 12, field_of_view=40.0)
+    view = View(FIELD, WEIGHTS, port=8932, size=12, samples=16)
+    try:
+        # Turned from z ahead and y down to the front: by a quarter around x.
+        turn = (2**-0.5, -(2**-0.5), 0.0, 0.0)
+        seen = view.picture((0.0, -3.0, 0.0), turn, torch.tensor(40.0).deg2rad().item(), 1.0)
+    finally:
+        view.stop()
+    torch.testing.assert_close(seen, render_views(FIELD, WEIGHTS, own, 16).over()[0], atol=1e-4, rtol=1e-4)
+
+
+def test_wide_pages():
+    camera = camera_of((0, 0, 3), (0, 1, 0, 0), 0.7, 2.0, 30)
+    assert (camera.width, camera.height) == (30, 15)
+
+
+def test_command(tmp_path, capsys):
+    save_field(tmp_path / "field.safetensors", FIELD, WEIGHTS, prompt="a red ball")
+    assert main(["view", str(tmp_path), "--port", "8933", "--seconds", "0.3", "--size", "8"]) == 0
+    assert "http://127.0.0.1:" in capsys.readouterr().out
+    assert main(["view", str(tmp_path / "none.safetensors")]) == 2
+    assert "no such field" in capsys.readouterr().err
