@@ -208,7 +208,7 @@ def _changing(
         code = state.code.clone().requires_grad_()
         return [([code], 1.0)], lambda: net.whole(net.write(code))
     if changes == "last":
-        parameters = [value for writer in net.writers[net.hidden :] for value in writer.parameters()]
+        parameters: list[Tensor] = [value for writer in net.writers[net.hidden :] for value in writer.parameters()]
         code = state.code
         read = lambda: net.whole(net.write(code))  # noqa: E731
     else:
