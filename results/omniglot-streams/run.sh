@@ -20,6 +20,7 @@ episodes=(--tasks.shots 5 --tasks.queries 5)
 for seed in $seeds; do
     acquire fast 1000 "${streams[@]}" --prior paired_memory --prior.cell fast
     acquire protonet 2200 "${streams[@]}" --prior protonet
+    acquire protonet,episodes 2200 --tasks.ways 20 --tasks.shots 1 --tasks.queries 3 --tasks_per_step 4 --prior protonet
     acquire paired 530 "${streams[@]}" --prior paired_memory
     acquire distributed 1150 "${streams[@]}" --prior distributed_memory --prior.late wait
     acquire lstm 3300 "${streams[@]}" --prior lstm --prior.late wait

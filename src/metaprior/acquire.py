@@ -138,8 +138,10 @@ def acquire(
         "clip": clip,
     }
     draws = Draws(source, tasks_per_step or suggested["tasks_per_step"], seeded(seed, "train"))
-    # Fused, a step of Adam over millions of parameters takes a tenth of the time.
-    run = Run(prior, kind(parameters, lr=top_rate, fused=True), draws, options=options)
+    # Fused, a step of Adam over millions of parameters takes a tenth of the time; but it takes no notice of strides,
+    # which may differ between a parameter that is not contiguous and its restored moments, and is then wrong.
+    fused = all(parameter.is_contiguous() for parameter in parameters)
+    run = Run(prior, kind(parameters, lr=top_rate, fused=fused), draws, options=options)
     device = parameters[0].device
     validation = validation_set(source, validation_tasks) if validations else None
     saved = time.monotonic()

@@ -223,7 +223,7 @@ def test_help_of_every_command(capsys):
 WRONG = {
     "lst": "did you mean 'list'?",
     "acquire --prior mmal --tasks sinusoid --steps 1": "did you mean 'maml'?",
-    "acquire --tasks sinusoid --steps 1": "--prior: expected a name; known: amortised, anil",
+    "acquire --tasks sinusoid --steps 1": "--prior: expected a name; known: adkf, amortised, anil",
     "acquire --start nowhere --tasks sinusoid --steps 1": "nowhere",
     "acquire --prior maml --steps 1": "--tasks: expected a name",
     "acquire --prior maml --tasks sinusoid": "steps, budget: expected one of them, or both; got neither",

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-from torch import nn
 
 from metaprior import DistributedMemory, acquire, evaluate, follow, load_state, save_state
-from metaprior.errors import CheckpointError, MetapriorError, ShapeError, UnknownNameError
-from metaprior.nets import MLP, Conv4, ConvNet, ResNet12, UNet
+from metaprior.errors import CheckpointError, ShapeError, UnknownNameError
+from metaprior.nets import MLP, Conv4, ConvNet, UNet
 from metaprior.tasks import Examples, GlyphScenes, Stream, Streams, Strokes
 from metaprior.tree import tensors
 
@@ -18,39 +17,6 @@ STREAM = Stream(
 
 def build(**arguments):
     return DistributedMemory(MLP(4, 3, hidden=(8, 6)), (4,), 3, **arguments)
-
-
-@pytest.mark.parametrize(
-    ("net", "shape", "cells"),
-    [
-        (MLP(4, 3, hidden=(8, 6)), (4,), {"rectifiers.0": (8,), "rectifiers.1": (6,)}),
-        (
-            Conv4(1, 28, 3, width=8, norm="group"),
-            (1, 28, 28),
-            {"blocks.0": (8, 14, 14), "blocks.1": (8, 7, 7), "blocks.2": (8, 3, 3), "blocks.3": (8, 1, 1)},
-        ),
-        (
-            ResNet12(3, 3, widths=(8, 8, 8, 16), norm="group"),
-            (3, 32, 32),
-            {"blocks.0": (8, 16, 16), "blocks.1": (8, 8, 8), "blocks.2": (8, 4, 4), "blocks.3": (16, 2, 2)},
-        ),
-    ],
-    ids=["mlp", "conv4", "resnet12"],
-)
-def test_a_cell_stands_behind_every_block(net, shape, cells):
-    prior = DistributedMemory(net, shape, 3)
-    assert {name: tuple(carried.memory.shape[1:]) for name, carried in prior.start(2).cells.items()} == cells
-    stream = Stream(Examples(torch.rand(2, 3, *shape), torch.randint(3, (2, 3))))
-    assert prior.stream(stream).shape == (2, 3, 3)
-
-
-def test_where_it_sits_and_who_is_told_are_settings():
-    last = build(where="rectifiers.1")
-    assert list(last.start(1).cells) == ["rectifiers.1"]
-    told = {
-        name: [cell.from_label is not None for cell in build(feedback=name).cells] for name in ("all", "last", "none")
-    }
-    assert told == {"all": [True, True], "last": [False, True], "none": [False, False]}
 
 
 def test_a_cell_told_nothing_does_not_answer_to_labels():
@@ -237,28 +203,9 @@ def test_memory_in_all_layers_told_labels_learns_what_memory_in_the_last_cannot(
     assert abs(accuracy["told nothing"] - 1 / 3) < 0.04
 
 
-def test_what_cannot_be_built_is_refused():
-    with pytest.raises(MetapriorError, match="net: expected one without batch norm"):
-        DistributedMemory(Conv4(1, 16, 3), (1, 16, 16), 3)
-    with pytest.raises(MetapriorError, match="net: expected one without batch norm"):
-        DistributedMemory(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), (4,), 3)
-    with pytest.raises(MetapriorError, match=r"where: expected a regular expression, got '\('"):
-        build(where="(")
-    with pytest.raises(ShapeError, match=r"x_shape: the network does not take inputs of \(5,\)"):
-        DistributedMemory(MLP(4, 3), (5,), 3)
-    with pytest.raises(ShapeError, match="outputs: expected 3, as the network has, got 5"):
-        DistributedMemory(MLP(4, 3), (4,), 5)
-    shared = nn.ReLU()
-    with pytest.raises(MetapriorError, match="where: expected blocks that run once, but '1' runs more often"):
-        DistributedMemory(nn.Sequential(nn.Linear(4, 4), shared, nn.Linear(4, 3), shared), (4,), 3, where="1")
-    with pytest.raises(MetapriorError, match="where: expected a pattern that matches one of layers"):
-        build(where="nothing")
-    with pytest.raises(UnknownNameError, match="did you mean 'last'"):
-        build(feedback="lst")
+def test_unknown_choices_are_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'wait'"):
         build(late="wat")
-    with pytest.raises(MetapriorError, match="steps_at_once: expected a positive number, got 0"):
-        build(steps_at_once=0)
 
 
 def test_examples_of_another_number_of_streams_are_refused():
