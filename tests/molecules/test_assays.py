@@ -13,8 +13,10 @@ from metaprior.controls import FineTune
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.hyper import Hypernet
 from metaprior.molecules import NCI, AssayTable, FSMol, MoleculeNet, ToxicityTasks, assay_protocol
-from metaprior.molecules.assays import QUERY, SUPPORT, agreement, deal, gathered
+from metaprior.molecules.agreement import agreement
+from metaprior.molecules.assays import gathered
 from metaprior.molecules.controls import control
+from metaprior.molecules.dealing import QUERY, SUPPORT, deal
 from metaprior.molecules.fsmol import read_fsmol
 from metaprior.molecules.moleculenet import label_lookup
 from metaprior.molecules.nci import nci_smiles

@@ -12,7 +12,8 @@ from metaprior.cli import main
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules import NCI
 from metaprior.molecules.nci import nci_smiles
-from metaprior.molecules.screen import Batch, Simulation, screen
+from metaprior.molecules.screen import Batch, screen
+from metaprior.molecules.simulation import Simulation
 from metaprior.nets import MLP
 
 Chem = pytest.importorskip("rdkit.Chem")

@@ -8,7 +8,8 @@ from metaprior.fields.field_net import FieldNet
 from metaprior.fields.fit import Fitted, fit
 from metaprior.fields.generate import generate
 from metaprior.fields.guidance import Diffusion, Guidance
-from metaprior.fields.hyperfields import FieldState, HyperFieldNet, HyperFields
+from metaprior.fields.hyper_field_net import HyperFieldNet
+from metaprior.fields.hyperfields import FieldState, HyperFields
 from metaprior.fields.interpolate import between_prompts, film_between
 from metaprior.fields.nearest import NearestField
 from metaprior.fields.network import FieldNetwork, load_field, save_field

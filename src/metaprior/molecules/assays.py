@@ -4,7 +4,6 @@ Axis letters: T tasks, K assays of a split, R labelled molecules of a split, N s
 """
 
 import copy
-import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,8 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError, check_positive
-from metaprior.molecules.featurise import featurise
+from metaprior.molecules.agreement import check_digest
+from metaprior.molecules.dealing import deal
 from metaprior.molecules.featurisers import Featuriser, featuriser_of
 from metaprior.molecules.rows import SparseRows
 from metaprior.molecules.structure import Salts, rdkit_version
@@ -23,14 +23,10 @@ from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tasks.source import Split, TaskSource
 from metaprior.tree import fingerprint
 
-__all__ = ["AssaySource", "Assays", "agreement", "check_digest", "deal", "gathered"]
+__all__ = ["AssaySource", "Assays", "gathered"]
 
-SUPPORT, QUERY = 1, 2
 REFERENCE = 1000
 """How many molecules of acquisition a checkpoint names, for telling how alike new ones are to them."""
-_CHECKED = ("CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "C[C@H](N)C(=O)O", "FC(F)(F)c1ccncc1Br", "CCS")
-"""Molecules whose features show whether a featuriser does here what it did where a prior was acquired."""
-_CHECKED_SEQUENCES = ("CASSIRSSYEQYF", "GILGFVFTL", "ARNDCQEGHILKMFPSTWYV")
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,110 +315,3 @@ class AssaySource(TaskSource):
         smiles = self._split("train").smiles
         order = torch.randperm(len(smiles), generator=torch.Generator().manual_seed(0))[:REFERENCE]
         return [smiles[position] for position in sorted(order.tolist())]
-
-
-def deal(
-    labels: Tensor,
-    shots: Tensor,
-    generator: torch.Generator,
-    queries: int | None = None,
-    balanced: bool = False,
-    roles: Tensor | None = None,
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Deal the molecules of each task to support and query.
-
-    Each class has its share of the support, at least one molecule of each where both exist.
-
-    Args:
-        labels: `(T, M)`, 0 or 1; -1 for padding.
-        shots: `(T,)`, support molecules of each task.
-        generator: the only source of randomness.
-        queries: the most query molecules; None for all that are left.
-        balanced: give both classes the same share.
-        roles: `(T, M)`, what may only be support or query; None where all may be either.
-
-    Returns:
-        Positions `(T, N)` of the support and `(T, Q)` of the query among M, each with a mask of those that are real.
-
-    Example:
-        >>> labels = torch.tensor([[1, 0, 0, 0, 1, 0]])
-        >>> (support, _), (query, _) = deal(labels, torch.tensor([3]), torch.Generator().manual_seed(0))
-        >>> labels.gather(1, support).sum().item(), query.shape
-        (1, torch.Size([1, 3]))
-    """
-    real = labels >= 0
-    order, real = _shuffled(real, generator)
-    shuffled = labels.gather(1, order)
-    role = torch.zeros_like(shuffled) if roles is None else roles.gather(1, order)
-    may_support = real & (role != QUERY)
-    sizes = may_support.sum(1)
-    active = (may_support & (shuffled == 1)).sum(1)
-    share = torch.full_like(active, 0.5, dtype=torch.float64) if balanced else active / sizes.clamp(min=1)
-    wanted = (shots * share).round().long().clamp(min=1).minimum(shots - 1)
-    wanted = wanted.minimum(active).maximum(shots - (sizes - active)).clamp(min=0)
-    quota = torch.stack([shots - wanted, wanted], dim=1)
-    in_support = torch.zeros_like(real)
-    for label in (0, 1):
-        mine = may_support & (shuffled == label)
-        in_support |= mine & (mine.cumsum(1) <= quota[:, label : label + 1])
-    left = real & ~in_support & (role != SUPPORT)
-    return _compact(order, in_support, int(shots.max())), _compact(order, left, queries)
-
-
-def _shuffled(real: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return positions `(T, M)` whose first are of what is real, in random order, and which of them are these."""
-    drawn = torch.rand(real.shape, generator=generator)
-    # One sort of what is real: a sort of each padded row takes many times as long where one assay is far the largest.
-    rows, columns = real.nonzero(as_tuple=True)
-    by_row = (rows + drawn[rows, columns].double()).argsort()
-    first = torch.arange(real.shape[1]) < real.sum(1, keepdim=True)
-    order = torch.zeros_like(first, dtype=torch.long)
-    order[first] = columns[by_row]
-    return order, first
-
-
-def _compact(order: Tensor, member: Tensor, most: int | None) -> tuple[Tensor, Tensor]:
-    """Return the members of each row of `order` next to each other, at most so many, and which of them are real."""
-    sizes = member.sum(1)
-    width = int(sizes.max()) if most is None else min(most, int(sizes.max()))
-    rows, columns = member.nonzero(as_tuple=True)
-    rank = member.cumsum(1)[rows, columns] - 1
-    rows, columns, rank = (part[rank < width] for part in (rows, columns, rank))
-    chosen = torch.zeros(len(member), width, dtype=torch.long)
-    chosen[rows, rank] = order[rows, columns]
-    return chosen, torch.arange(width) < sizes[:, None]
-
-
-def check_digest(featuriser: Featuriser, salts: Salts) -> str:
-    """Return 12 hexadecimal digits that stand for the features of a few molecules, to four significant digits."""
-    checked = _CHECKED if featuriser.reads == "molecules" else _CHECKED_SEQUENCES
-    rows = featurise(checked, featuriser, salts, cache=False, processes=1).rows
-    text = ";".join(
-        f"{column}:{value:.4g}" for column, value in zip(rows.columns.tolist(), rows.values.tolist(), strict=True)
-    )
-    return hashlib.sha256(f"{rows.starts.tolist()}|{text}".encode()).hexdigest()[:12]
-
-
-def agreement(inputs: dict[str, Any]) -> str | None:
-    """Return what to tell of another version of RDKit; None if the version is the same.
-
-    Raises:
-        DataError: if the featuriser gives other numbers here than where the prior was acquired.
-    """
-    featuriser = featuriser_of(inputs["featuriser"])
-    if featuriser.reads == "sequences":
-        if check_digest(featuriser, inputs["salts"]) != inputs["check"]:
-            raise DataError(
-                f"prior: its featuriser '{inputs['featuriser']['name']}' gives other numbers in this version than "
-                "where the prior was acquired"
-            )
-        return None
-    here = rdkit_version()
-    if check_digest(featuriser, inputs["salts"]) != inputs["check"]:
-        raise DataError(
-            f"prior: its featuriser '{inputs['featuriser']['name']}' gives other numbers with RDKit {here}, which is "
-            f"installed, than with RDKit {inputs['rdkit']}, with which the prior was acquired: install that version"
-        )
-    if here == inputs["rdkit"]:
-        return None
-    return f"prior: was acquired with RDKit {inputs['rdkit']}, this is {here}; their features of test molecules agree"

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from metaprior import data
 from metaprior.errors import DataError, UnknownNameError
-from metaprior.molecules.assays import QUERY, SUPPORT, Assays, AssaySource, gathered
+from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.dealing import QUERY, SUPPORT
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.splits import split_molecules
 from metaprior.molecules.structure import Salts, needed, parse

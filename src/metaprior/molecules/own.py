@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError
-from metaprior.molecules.assays import agreement
+from metaprior.molecules.agreement import agreement
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.featurisers import Featuriser, Morgan, featuriser_of
 from metaprior.molecules.formats import Structures, read_structures

@@ -3,11 +3,6 @@
 Axis letters: M molecules of the library.
 """
 
-import csv
-import importlib
-import io
-import json
-import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +15,15 @@ import torch
 from torch import Tensor
 
 from metaprior.checkpoint import load, read_card
-from metaprior.errors import DataError, UnknownNameError, check_positive, missing
-from metaprior.files import replacing, write_text
+from metaprior.errors import DataError, UnknownNameError, check_positive
+from metaprior.files import write_text
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.labels import read_labels
 from metaprior.molecules.own import EncodedRows, agree, read_inputs
 from metaprior.molecules.screening import (
     ACQUISITIONS,
+    Belief,
     Screened,
     Surrogate,
     choose,
@@ -36,47 +32,15 @@ from metaprior.molecules.screening import (
     surrogate_of_prior,
 )
 from metaprior.molecules.sequence_files import describe_task
+from metaprior.molecules.simulation import Simulation
 from metaprior.prior import Prior
 from metaprior.tasks.columns import Frame, pandas
 from metaprior.tasks.rows import good_rows, read_table
 
-__all__ = ["Batch", "Simulation", "screen"]
+__all__ = ["Batch", "screen"]
 
 _CONTROLS: tuple[Literal["random", "gp"], ...] = ("random", "gp")
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """How a prior, and controls beside it, found the hits of a table.
-
-    Args:
-        rows: for each strategy, repeat and round: how many were measured, hits found, and the best value.
-        hits: how many there are.
-        library: M.
-    """
-
-    rows: list[dict[str, Any]]
-    hits: int
-    library: int
-
-    def curves(self) -> dict[str, tuple[list[int], np.ndarray]]:
-        """Return for each strategy how many were measured up to each round, and hits found `(repeats, rounds)`."""
-        found: dict[str, dict[int, list[dict[str, Any]]]] = {}
-        for row in self.rows:
-            found.setdefault(row["strategy"], {}).setdefault(row["repeat"], []).append(row)
-        return {
-            name: (
-                [row["measured"] for row in next(iter(each.values()))],
-                np.array([[row["hits"] for row in rows] for rows in each.values()]),
-            )
-            for name, each in found.items()
-        }
-
-    def __str__(self) -> str:
-        ends = {name: (measured[-1], hits[:, -1].mean()) for name, (measured, hits) in self.curves().items()}
-        measured = next(iter(ends.values()))[0]
-        told = ", ".join(f"{name} {count:.1f}" for name, (_, count) in ends.items())
-        return f"of {self.hits} hits among {self.library}, after {measured} measurements: {told}"
+_NUMBER = re.compile(r"round-(\d+)\.csv")
 
 
 @dataclass(frozen=True)
@@ -310,12 +274,7 @@ def _round_files(folder: Path) -> list[Path]:
     return [numbered[number] for number in sorted(numbered)]
 
 
-_NUMBER = re.compile(r"round-(\d+)\.csv")
-
-
-def _unknown(size: int) -> Any:
-    from metaprior.molecules.screening import Belief
-
+def _unknown(size: int) -> Belief:
     return Belief(torch.zeros(size).double(), torch.ones(size).double())
 
 
@@ -368,52 +327,9 @@ def _simulated(
             report(f"{repeat + 1} of {repeats}: {Simulation(rows, wanted, total)}")
     assert picks is not None
     result = Simulation(rows, wanted, total)
-    _write(folder, result, shelf, picks, given, {"acquisition": acquisition, "batch": batch, "seed": seed})
-    return result
-
-
-def _write(
-    folder: Path, result: Simulation, shelf: _Shelf, picks: Screened, given: _Given, settings: dict[str, Any]
-) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(result.rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | {"best": f"{row['best']:.6g}"} for row in result.rows)
-    write_text(folder / "screen.csv", text.getvalue())
     order = torch.cat(list(picks.picks)).numpy()
     chosen = shelf.frame.iloc[order].copy()
     chosen.insert(0, "round", np.repeat(np.arange(len(picks.picks)), [len(part) for part in picks.picks]))
     write_text(folder / "picks.csv", chosen.to_csv(index=False))
-    curves = {
-        name: {"measured": measured, "hits": hits.mean(0).tolist(), "interval_95": _interval(hits).tolist()}
-        for name, (measured, hits) in result.curves().items()
-    }
-    facts = {"hits": result.hits, "library": result.library, "target": given.target, **settings, "curves": curves}
-    write_text(folder / "result.json", json.dumps(facts, indent=1) + "\n")
-    with replacing(folder / "screen.png") as temporary:
-        _plot(result, temporary)
-
-
-def _interval(hits: np.ndarray) -> np.ndarray:
-    """Return half the width of the 95 % interval of the mean over repeats."""
-    if len(hits) < 2:
-        return np.zeros(hits.shape[1])
-    return 1.96 * hits.std(0, ddof=1) / math.sqrt(len(hits))
-
-
-def _plot(result: Simulation, path: Path) -> None:
-    try:
-        figure_of = importlib.import_module("matplotlib.figure").Figure
-    except ImportError as error:
-        raise missing("matplotlib", "vision", "plotting a screen") from error
-    figure = figure_of(figsize=(5, 3.5), layout="constrained")
-    axes = figure.subplots()
-    for name, (measured, hits) in result.curves().items():
-        mean, spread = hits.mean(0), _interval(hits)
-        axes.plot(measured, mean, label=name, marker="o", markersize=3)
-        axes.fill_between(measured, mean - spread, mean + spread, alpha=0.2)
-    axes.set_xlabel("measured")
-    axes.set_ylabel(f"hits found, of {result.hits} among {result.library}")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    result.write(folder, {"target": given.target, "acquisition": acquisition, "batch": batch, "seed": seed})
+    return result
