@@ -45,6 +45,7 @@ def plain(prior, stream):
     """Take step after step through block after block, in torch's own layout, with automatic differentiation."""
     x, y = stream.examples.x, stream.examples.y
     cells = list(prior.cells)
+    kernels = [cell.from_output.contiguous() for cell in cells]
     carried = [Carried(*(torch.zeros(len(x), *cell.shape, dtype=x.dtype) for _ in range(2))) for cell in cells]
     told = functional.one_hot(torch.full((len(x),), WAYS), WAYS + 1).to(x.dtype)
     logits = []
@@ -53,7 +54,7 @@ def plain(prior, stream):
         for place, (block, cell) in enumerate(zip(prior.net.blocks, cells, strict=True)):
             output, memory = carried[place]
             gates = functional.conv2d(block(maps), cell.from_input, cell.bias)
-            gates = gates + functional.conv2d(output, cell.from_output, padding=1)
+            gates = gates + functional.conv2d(output, kernels[place], padding=1)
             gates = gates + functional.linear(told, cell.from_label)[:, :, None, None]
             take, keep, show, new = gates.chunk(4, dim=1)
             memory = (keep + 1).sigmoid() * memory + take.sigmoid() * new.tanh()

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from metaprior.memory.recurrence import recur
 from metaprior.nets.initialise import uninitialised
+from metaprior.nets.layout import channels_last
 from metaprior.tree import map_tensors
 
 __all__ = ["Carried", "Cell", "Means", "keep_if", "linear", "run_steps"]
@@ -57,6 +58,8 @@ class Cell(nn.Module):
         (torch.Size([2, 7, 8, 5, 5]), torch.Size([2, 8, 5, 5]))
     """
 
+    opened: Tensor
+
     def __init__(self, shape: tuple[int, ...], feedback: int, generator: torch.Generator, means: Means = "none"):
         super().__init__()
         self.shape = shape
@@ -64,13 +67,16 @@ class Cell(nn.Module):
         features, maps = shape[0], len(shape) > 1
 
         def weight(*axes: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(axes, generator=generator) / math.sqrt(math.prod(axes[1:])))
+            values = torch.randn(axes, generator=generator) / math.sqrt(math.prod(axes[1:]))
+            return nn.Parameter(channels_last(values) if len(axes) == 4 else values)
 
         self.from_input = weight(4 * features, features, 1, 1) if maps else weight(4 * features, features)
         self.from_output = weight(4 * features, features, 3, 3) if maps else weight(4 * features, features)
         self.from_label = weight(4 * features, feedback) if feedback else None
         self.from_means = weight(4 * features, feedback * features) if maps and feedback and means != "none" else None
         self.bias = nn.Parameter(torch.zeros(4 * features))
+        opened = functional.pad(torch.ones(features), (features, 2 * features))
+        self.register_buffer("opened", opened, persistent=False)
 
     def start(self, tasks: int) -> Carried:
         """Return what is carried before the first step: zeros."""
@@ -112,24 +118,22 @@ class Cell(nn.Module):
             means = _class_means(x.flatten(0, 1), feedback.flatten(0, 1)).flatten(1)
             told = told + functional.linear(means, self.from_means).unflatten(0, x.shape[:2])[..., None, None]
         weights: tuple[Tensor, Tensor] = (self.from_input, self.from_output)
-        before = carried.output, carried.memory
-        if self.shape[1:] == (1, 1):
+        before: tuple[Tensor, Tensor] = carried
+        one_place = self.shape[1:] == (1, 1)
+        if one_place:
             # Maps of one place are vectors, and kernels see nothing around it.
-            weights = self.from_input[..., 0, 0], self.from_output[..., 1, 1]
-            before, told = (carried.output.flatten(1), carried.memory.flatten(1)), told.flatten(2)
+            weights = weights[0][..., 0, 0], weights[1][..., 1, 1]
+            x, told, before = x.flatten(2), told.flatten(2), (carried.output.flatten(1), carried.memory.flatten(1))
         # Steps come first, so that what belongs to one of them lies together.
-        steps = x.view(*x.shape[:2], *before[0].shape[1:]).transpose(0, 1)
-        results = recur(steps, told.transpose(0, 1), *weights, *before, None if real is None else real.transpose(0, 1))
-        outputs, memory, memories = (
-            result.view(*result.shape[: -len(before[0].shape[1:])], *self.shape) for result in results
-        )
+        masks = None if real is None else real.transpose(0, 1)
+        results = recur(x.transpose(0, 1), told.transpose(0, 1), *weights, *before, masks)
+        outputs, memory, memories = (result[..., None, None] for result in results) if one_place else results
         outputs, memories = outputs.transpose(0, 1), memories.transpose(0, 1)
         return outputs, Carried(outputs[:, -1], memory), Carried(outputs, memories)
 
     def _told(self, x: Tensor, feedback: Tensor | None) -> Tensor:
         """Return what is added: the bias, one more for the forget gate, and what labels say, of all or each place."""
-        features = self.shape[0]
-        bias = self.bias + functional.pad(self.bias.new_ones(features), (features, 2 * features))
+        bias = self.bias + self.opened
         if feedback is None or self.from_label is None:
             return bias.expand(*x.shape[:2], -1)
         if feedback.ndim == 5:

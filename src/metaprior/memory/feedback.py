@@ -41,9 +41,8 @@ def encode(examples: Examples, outputs: int, like: Tensor) -> Tensor:
                  [1., 0., 0.]]])
     """
     places = tuple(like.shape[2:])
-    none = nothing(examples.tasks, outputs, like, places)[:, None].expand(-1, examples.size, -1, *places)
     if examples.y is None:
-        return none
+        return _none_of(examples, outputs, like)
     if examples.y.is_floating_point():
         if examples.y.shape[-1] != outputs:
             raise ShapeError(f"y: expected {outputs} target features, got {examples.y.shape[-1]}")
@@ -52,12 +51,16 @@ def encode(examples: Examples, outputs: int, like: Tensor) -> Tensor:
         if tuple(examples.y.shape[2:]) != places:
             wanted = f"masks of {' x '.join(map(str, places))} places" if places else "one class id an example"
             raise ShapeError(f"y: expected {wanted}, got shape {tuple(examples.y.shape)}")
-        ids = examples.y.masked_fill(~examples.real.view(*examples.real.shape, *[1] * len(places)), 0)
+        ids = examples.y
+        if examples.mask is not None:
+            ids = ids.masked_fill(~examples.mask.view(*examples.mask.shape, *[1] * len(places)), 0)
         if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < outputs:
             outside = next(id for id in ids.flatten().tolist() if not 0 <= id < outputs)
             raise ShapeError(f"y: expected class ids from 0 to {outputs - 1}, got {outside}")
         told = _one_hot(ids.flatten(0, 1), outputs, like).unflatten(0, ids.shape[:2])
-    return torch.where(_across(examples.real, told), told, none)
+    if examples.mask is None:
+        return told
+    return torch.where(_across(examples.mask, told), told, _none_of(examples, outputs, like))
 
 
 def previous(told: Tensor, pending: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,6 +149,11 @@ def resized(feedback: Tensor, places: tuple[int, ...]) -> Tensor:
     if not places:
         return feedback.mean((-2, -1))
     return functional.interpolate(feedback.flatten(0, 1), size=places, mode="area").unflatten(0, feedback.shape[:2])
+
+
+def _none_of(examples: Examples, outputs: int, like: Tensor) -> Tensor:
+    places = tuple(like.shape[2:])
+    return nothing(examples.tasks, outputs, like, places)[:, None].expand(-1, examples.size, -1, *places)
 
 
 def _one_hot(ids: Tensor, outputs: int, like: Tensor) -> Tensor:

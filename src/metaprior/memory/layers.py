@@ -128,6 +128,7 @@ class LayerMemory(Prior):
         self.cells = nn.ModuleList(
             self._cell(shape, width(outputs) if name in told else 0, random, means) for name, shape in shapes.items()
         )
+        self._carried = {name: _sizes(carried) for name, carried in self.start(1).cells.items()}
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
@@ -144,9 +145,9 @@ class LayerMemory(Prior):
 
     def check_state(self, state: Remembered) -> None:
         """Raise ShapeError if what is remembered is not of the blocks of this network, or not for its outputs."""
-        expected, got = ({name: _sizes(carried) for name, carried in of.cells.items()} for of in (self.start(1), state))
-        if got != expected:
-            raise ShapeError(f"state: expected memories of {expected}, got {got}")
+        got = {name: _sizes(carried) for name, carried in state.cells.items()}
+        if got != self._carried:
+            raise ShapeError(f"state: expected memories of {self._carried}, got {got}")
         wanted = (width(self.outputs), *self._mask)
         if tuple(state.label.shape[1:]) != wanted:
             raise ShapeError(f"state: expected labels of the shape {wanted}, got {tuple(state.label.shape[1:])}")

@@ -64,11 +64,13 @@ def _recur(
     real: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     gates = _of_inputs(x, from_input) + _everywhere(told, x)
+    features = x.shape[2]
     outputs, memories = [], []
     for step, gate in enumerate(gates.unbind(0)):
-        take, keep, show, new = (gate + _product(output, from_output)).chunk(4, dim=1)
-        after = keep.sigmoid() * memory + take.sigmoid() * new.tanh()
-        shown = show.sigmoid() * after.tanh()
+        opened, new = (gate + _product(output, from_output)).split([3 * features, features], dim=1)
+        take, keep, show = opened.sigmoid().chunk(3, dim=1)
+        after = keep * memory + take * new.tanh()
+        shown = show * after.tanh()
         if real is not None:
             here = _everywhere(real[step], output)
             after, shown = torch.where(here, after, memory), torch.where(here, shown, output)

@@ -29,7 +29,9 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `(N, F, ...)`, group by group."""
         inputs = (x, self.weight, self.bias, self.num_groups, self.eps)
-        return _GroupNorm.apply(*inputs) if pieces.by_hand(x) else _group_norm(*inputs)
+        if not pieces.by_hand(x):
+            return _group_norm(*inputs)
+        return _GroupNorm.apply(*inputs) if torch.is_grad_enabled() else _normalised(*inputs)[0]
 
 
 def _group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
@@ -41,17 +43,28 @@ def _group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
     return torch.addcmul(shift.view(across), x, scale.view(across))
 
 
+def _layout(x: Tensor) -> torch.memory_format:
+    """Return the layout of the input, which what follows must have too; torch does not check it."""
+    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _sizes(x: Tensor, groups: int) -> tuple[int, int, int, int]:
+    return x.shape[0], x.shape[1], x[0, 0].numel(), groups
+
+
+def _normalised(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the output, and the mean and the inverse of the deviation of each group."""
+    x = x.contiguous(memory_format=_layout(x))
+    return torch.ops.aten.native_group_norm(x, weight, bias, *_sizes(x, groups), eps)
+
+
 class _GroupNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
-        # The layout of what follows must be that of the input; torch does not check it.
-        last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-        ctx.layout = torch.channels_last if last else torch.contiguous_format
-        x = x.contiguous(memory_format=ctx.layout)
-        sizes = (x.shape[0], x.shape[1], x[0, 0].numel(), groups)
-        output, mean, inverse = torch.ops.aten.native_group_norm(x, weight, bias, *sizes, eps)
+        output, mean, inverse = _normalised(x, weight, bias, groups, eps)
         ctx.save_for_backward(x, weight, bias, mean, inverse)
-        ctx.sizes, ctx.rest = sizes, (groups, eps)
+        ctx.rest = groups, eps
         return output
 
     @staticmethod
@@ -59,8 +72,9 @@ class _GroupNorm(torch.autograd.Function):
         x, weight, bias, mean, inverse = ctx.saved_tensors
         if torch.is_grad_enabled():
             return *pieces.differentiate(_group_norm, (x, weight, bias), ctx.rest, outer), None, None
-        outer = outer.contiguous(memory_format=ctx.layout)
+        layout = _layout(x)
+        outer, x = outer.contiguous(memory_format=layout), x.contiguous(memory_format=layout)
         # All three are asked for, needed or not.
-        every = [True, True, True]
-        gradients = torch.ops.aten.native_group_norm_backward(outer, x, mean, inverse, weight, *ctx.sizes, every)
+        how = (*_sizes(x, ctx.rest[0]), [True, True, True])
+        gradients = torch.ops.aten.native_group_norm_backward(outer, x, mean, inverse, weight, *how)
         return *gradients, None, None
