@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from metaprior import MAML, save
+from metaprior import MAML, read_card, save
 from metaprior.cli import main
 from metaprior.errors import DataError, MetapriorError
-from metaprior.fields import HyperFieldNet, HyperFields, generate
+from metaprior.fields import HyperFieldNet, HyperFields, generate, psnr, render_views
 from metaprior.nets import MLP
+from metaprior.registry import build
 
 WORDS = ["--tasks", "scenes", "--tasks.shapes", "2", "--tasks.colours", "2", "--tasks.held_out", "1"]
 SIZES = ["--tasks.size", "8", "--tasks.views", "5", "--tasks.queries", "8", "--tasks.shots", "1"]
@@ -68,3 +69,17 @@ def test_wrong_inputs(run, tmp_path, capsys):
     save(MAML(MLP(1, 1)), tmp_path)
     with pytest.raises(MetapriorError, match="prior: expected one that makes fields"):
         generate("a red ball", tmp_path)
+
+
+def test_the_prior_of_the_zoo_makes_what_prompts_say_that_it_never_met():
+    """The field of a prompt is nearer to its own scene than to that of any other prompt."""
+    source = build(read_card("zoo:scenes")["tasks"])
+    prompts = ["a striped black cone", "a glossy red torus", "a checkered cyan ball", "a white bowl"]
+    assert set(prompts) <= set(source.prompts("test"))
+    truths = [source.pictures(prompt, 1) for prompt in prompts]
+    for own, prompt in enumerate(prompts):
+        field, weights = generate(prompt)
+        seen = render_views(field, weights, truths[own].cameras, samples=48).over()
+        scores = [psnr(seen, truth.over()).item() for truth in truths]
+        assert scores.index(max(scores)) == own
+        assert scores[own] > 17

@@ -43,6 +43,30 @@ def test_culling_changes_no_pixel(part, samples, seed, jitter):
     torch.testing.assert_close(culled.normals[visible], dense.normals[visible], atol=1e-3, rtol=0)
 
 
+class Counting(Field):
+    """A field that notes of how many points it was asked."""
+
+    def __call__(self, weights, points, directions=None):
+        asked.append(points.shape[1])
+        return super().__call__(weights, points, directions)
+
+
+asked: list[int] = []
+
+
+def test_what_is_hidden_is_not_asked_for_and_changes_no_pixel():
+    field = Counting(FIELD.encoder, width=16, hidden=2)
+    weights = masked(made(1), 0.7)
+    weights["layers.2.bias"] = weights["layers.2.bias"] + torch.tensor([5.0, 0, 0, 0])
+    rays = rays_of(1, 12)
+    whole = render(field, weights, rays, 64)
+    with torch.no_grad():
+        front = render(field, weights, rays, 64)
+    assert sum(asked[1:]) < 0.7 * asked[0]
+    for name in ("colour", "opacity", "depth"):
+        torch.testing.assert_close(getattr(front, name), getattr(whole, name), atol=2e-6, rtol=0)
+
+
 def test_culling_changes_no_gradient():
     weights = {name: value.requires_grad_() for name, value in made().items()}
     slopes = []

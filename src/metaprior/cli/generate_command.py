@@ -42,7 +42,7 @@ def run(words: Sequence[str]) -> None:
     )
     options.add_function_arguments(export, skip={"field", "weights"}, fail_untyped=False)
     # Quick rather than large: what is made of a prompt is smooth, and a film has many pictures.
-    options.set_defaults({"size": 128, "frames": 32, "samples": 48})
+    options.set_defaults({"size": 128, "frames": 24, "rate": 12, "samples": 48})
     parsed = parser.parse(words)
     for file, kind in ((parsed.out, None), (parsed.turntable, "film")):
         if file is not None:

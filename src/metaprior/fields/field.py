@@ -31,6 +31,8 @@ _LARGEST = 15.0
 """Above this the exponential and its gradient stay as they are."""
 _AROUND = ((1 / 32, 0.0, 0.0), (0.0, 1 / 32, 0.0), (0.0, 0.0, 1 / 32))
 _LEAST = 1e-20
+_INFERENCE = 4
+"""How many times as many points pass through the perceptron at once where nothing is kept for a gradient."""
 _WAVES = (1.0, 2.0)
 _FACING = 1 + 2 * len(_WAVES) + 9
 """Features that tell of the direction of view: facing, its waves (with faster ones the normal is not found), and the
@@ -139,8 +141,9 @@ class Field:
         features = self.encoder(encoder, points)
         seen = directions if self.directions else None
         # Split, not sliced: the gradient of each slice would be as large as the whole.
-        split = [None] * len(features.split(self.chunk, 1)) if seen is None else seen.split(self.chunk, 1)
-        parts = [self._perceptron(weights, *part) for part in zip(features.split(self.chunk, 1), split, strict=True)]
+        chunk = self.chunk * (1 if torch.is_grad_enabled() else _INFERENCE)
+        split = [None] * len(features.split(chunk, 1)) if seen is None else seen.split(chunk, 1)
+        parts = [self._perceptron(weights, *part) for part in zip(features.split(chunk, 1), split, strict=True)]
         output = torch.cat(parts, dim=1)
         density = self._density(output[..., 0], points)
         if OCCUPANCY in weights:

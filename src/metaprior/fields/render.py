@@ -20,6 +20,10 @@ __all__ = ["Rendered", "render", "render_views"]
 
 _RAYS_AT_ONCE = 16_384
 _HALF_CELL = 1 / 32
+_OPAQUE = 16.0
+"""The optical depth behind which nothing changes a pixel beyond rounding."""
+_AT_FIRST = 8
+"""Samples of a ray, of those that are left, that are asked for before it is known whether the rest is hidden."""
 
 
 class Rendered(NamedTuple):
@@ -55,8 +59,9 @@ def render(
     """Return what is seen of S scenes, each along its own R rays.
 
     A ray is cut into K parts of one length where it passes through the cube [-1, 1]^3, and the field is asked once in
-    each part. Where the field has an occupancy mask, samples in empty cells are left out, which changes no value beyond
-    rounding. Neither does how rays are ordered, or split into calls, as long as no generator is given.
+    each part. Where the field has an occupancy mask, samples in empty cells are left out, and, where no gradient is
+    wanted, samples behind what is opaque; this changes no value beyond rounding. Neither does how rays are ordered, or
+    split into calls, as long as no generator is given.
 
     Args:
         field: the shape of the field.
@@ -132,16 +137,29 @@ def _dense(field: Field, weights: Weights, rays: Rays, distances: Tensor, step: 
 
 
 def _packed(field: Field, weights: Weights, rays: Rays, distances: Tensor, step: Tensor, normals: bool) -> Rendered:
-    """Ask the field of one scene at the samples that its mask leaves: distances `(R, K)`, steps `(R,)`."""
+    """Ask the field of one scene at the samples that its mask leaves: distances `(R, K)`, steps `(R,)`.
+
+    Where no gradient is wanted, those behind what is opaque are left out as well.
+    """
     count, samples = distances.shape
     with torch.no_grad():
         left = _left(weights[OCCUPANCY][0], rays, distances, step).flatten().nonzero()[:, 0]
         ray = left // samples
     distance = distances.flatten()[left]
-    directions = rays.directions[ray]
-    points = rays.origins[ray] + distance[:, None] * directions
-    density, colour, normal = _ask(field, weights, points[None], directions[None], normals)
-    own = density[0] * step[ray]
+
+    def ask(part: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        directions = rays.directions[ray[part]]
+        points = rays.origins[ray[part]] + distance[part, None] * directions
+        density, colour, normal = _ask(field, weights, points[None], directions[None], normals)
+        return density[0], colour[0], None if normal is None else normal[0]
+
+    asked = torch.arange(len(left), device=left.device)
+    if torch.is_grad_enabled():
+        density, colour, normal = ask(asked)
+    else:
+        asked, (density, colour, normal) = _in_front(ask, ray, step, samples)
+    ray, distance = ray[asked], distance[asked]
+    own = density * step[ray]
     # One sum for all rays, in double precision, less what it was where the ray began.
     depth = own.double().cumsum(0)
     begin = (depth - own)[torch.searchsorted(ray, ray)]
@@ -151,8 +169,36 @@ def _packed(field: Field, weights: Weights, rays: Rays, distances: Tensor, step:
     def summed(values: Tensor) -> Tensor:
         return values.new_zeros(count, *values.shape[1:]).index_add_(0, ray, values)
 
-    seen = None if normal is None else summed(share[:, None] * normal[0])
-    return _finished(summed(share[:, None] * colour[0]), summed(share), summed(share * distance), seen)
+    seen = None if normal is None else summed(share[:, None] * normal)
+    return _finished(summed(share[:, None] * colour), summed(share), summed(share * distance), seen)
+
+
+def _in_front(
+    ask: Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]], ray: Tensor, step: Tensor, most: int
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor | None]]:
+    """Ask for samples from front to back, until what lies behind is hidden.
+
+    Args:
+        ask: from which samples to their density, colour and normals.
+        ray: of each sample, in order.
+        step: of each ray.
+        most: samples of a ray.
+
+    Returns:
+        Which samples were asked for, in order, and the answers.
+    """
+    number = torch.arange(len(ray), device=ray.device) - torch.searchsorted(ray, ray)
+    hidden = torch.zeros_like(step)
+    asked, answers = [], []
+    first, count = 0, _AT_FIRST
+    while first < most:
+        part = ((number >= first) & (number < first + count) & (hidden[ray] < _OPAQUE)).nonzero()[:, 0]
+        asked.append(part)
+        answers.append(ask(part))
+        hidden.index_add_(0, ray[part], answers[-1][0] * step[ray[part]])
+        first, count = first + count, 2 * count
+    part, order = torch.cat(asked).sort()
+    return part, map_tensors(lambda *values: torch.cat(values)[order], answers[0], *answers[1:])
 
 
 def _left(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:

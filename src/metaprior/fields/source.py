@@ -208,6 +208,8 @@ class Scenes(TaskSource):
         generator = torch.Generator().manual_seed(0)
         for _ in range(_TENTH):
             scenes |= dict.fromkeys(draw(self.drawn, generator, (1, self.things), **names))
+            if len(scenes) >= self.drawn:
+                break
         if len(scenes) < self.drawn:
             raise DataError(f"drawn: expected at most as many prompts as there are, {len(scenes)}; got {self.drawn}")
         prompts = list(scenes)[: self.drawn]
