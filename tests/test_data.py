@@ -67,16 +67,6 @@ def test_the_cache_is_the_platforms_unless_it_is_named(monkeypatch, platform, va
     assert data.cache_folder() == Path(expected)
 
 
-def test_every_download_names_its_licence_and_a_sha256():
-    for dataset in data.DATASETS.values():
-        assert dataset.description
-        assert dataset.licence
-        for file in dataset.files.values():
-            assert file.url.startswith("https://")
-            assert len(file.sha256) == 64
-            assert set(file.sha256) <= set("0123456789abcdef")
-
-
 def test_get_downloads_what_is_missing_with_its_sum(folders, monkeypatch):
     import pooch
 

@@ -9,32 +9,8 @@ from metaprior.fields import HyperFieldNet, HyperFields, Rays, Scenes, encode, r
 from metaprior.tasks import Examples
 from metaprior.testing import ToyTasks, conformance_checks
 
-SMALL = {
-    "code_size": 16,
-    "units": 8,
-    "probes": 16,
-    "cells": 6,
-    "plane_features": 2,
-    "width": 8,
-    "hidden": 2,
-    "depth": 1,
-}
-NET = {"dynamic", "stop_gradient", "generator", "seed", "directions", "writes"}
 SCENES = Scenes(shapes=2, colours=2, held_out=1, size=8, views=5, shots=6, queries=10)
 CHECKS = dict(conformance_checks())
-
-
-def prior(samples=8, **more):
-    settings = {name: more.pop(name) for name in list(more) if name in NET}
-    return HyperFields(HyperFieldNet(64, **SMALL, **settings), samples=samples, **more)
-
-
-def told(own):
-    """Make activations matter, which they do not at the beginning."""
-    with torch.no_grad():
-        for value in own.net.told:
-            value.copy_(0.3 * torch.randn(value.shape, generator=torch.Generator().manual_seed(5)))
-    return own
 
 
 CONTRACT = {
@@ -46,14 +22,14 @@ CONTRACT = {
 
 @pytest.mark.parametrize("check", list(CHECKS))
 @pytest.mark.parametrize("form", list(CONTRACT))
-def test_contract(check, form):
+def test_contract(check, form, prior):
     if check == "memory":
         pytest.skip("what a prior keeps does not depend on its steps, and 200 episodes take long")
     CHECKS[check](lambda spec: prior(**CONTRACT[form]), SCENES)
 
 
 @pytest.mark.parametrize("directions", [False, True])
-def test_a_field_depends_on_its_prompt_alone(directions):
+def test_a_field_depends_on_its_prompt_alone(directions, prior, told):
     own = told(prior(directions=directions))
     prompts = ["a red ball", "a blue box on a red torus", "a green cone"]
     together = own.start(3, about=prompts)
@@ -69,49 +45,12 @@ def test_a_field_depends_on_its_prompt_alone(directions):
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
 
 
-def test_prompts_in_another_order_of_words_differ():
+def test_prompts_in_another_order_of_words_differ(prior):
     state = prior().start(2, about=["a red ball on a blue box", "a blue ball on a red box"])
     assert (state.code[0] - state.code[1]).abs().max() > 1e-3
 
 
-def test_activations_have_a_say_only_if_dynamic():
-    for dynamic in (True, False):
-        own = told(prior(dynamic=dynamic))
-        before = own.start(1, about=["a red ball"]).weights
-        with torch.no_grad():
-            own.net.planes.add_(0.1 * torch.randn(own.net.planes.shape))
-        after = own.start(1, about=["a red ball"]).weights
-        torch.testing.assert_close(before["layers.0.weight"], after["layers.0.weight"])
-        assert bool(torch.allclose(before["layers.1.weight"], after["layers.1.weight"])) != dynamic
-
-
-@pytest.mark.parametrize("stop", [True, False])
-def test_gradients_stop_at_activations(stop):
-    own = told(prior(stop_gradient=stop))
-    own.start(1, about=["a red ball"]).weights["layers.1.weight"].square().sum().backward()
-    assert (own.net.planes.grad is None) == stop
-
-
-def test_activations_at_probes_tell_of_directions_too():
-    """What the layers that know the view are written by follows what reaches them along the probe directions."""
-    own = told(prior(directions=True))
-    before = own.start(1, about=["a red ball"]).weights
-    own.net.probe_directions = -own.net.probe_directions
-    after = own.start(1, about=["a red ball"]).weights
-    torch.testing.assert_close(before["view.0.weight"], after["view.0.weight"])  # the normal, for all directions
-    assert not torch.allclose(before["view.1.weight"], after["view.1.weight"])
-
-
-def test_one_network_for_all_differs_by_biases_alone():
-    own = prior(writes="biases", dynamic=False)
-    with torch.no_grad():
-        own.net.writers[1].heads.normal_()  # which begin as nothing, as biases do
-    weights = own.start(2, about=["a red ball", "a green box"]).weights
-    assert torch.equal(weights["layers.1.weight"][0], weights["layers.1.weight"][1])
-    assert not torch.equal(weights["layers.1.bias"][0], weights["layers.1.bias"][1])
-
-
-def test_leaving_out_what_is_empty_hardly_changes_the_loss():
+def test_leaving_out_what_is_empty_hardly_changes_the_loss(prior):
     own = prior(samples=24)
     with torch.no_grad():
         own.net.writers[-1].base[-4] -= 4.0  # of the logarithm of the density, so that there is empty space
@@ -124,19 +63,18 @@ def test_leaving_out_what_is_empty_hardly_changes_the_loss():
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
-def acquired(source, steps=150, **net):
-    own = HyperFields(HyperFieldNet(64, **SMALL | {"width": 24, "units": 16} | net), samples=16)
+def acquired(own, source, steps=150):
     acquire(own, source, steps=steps, tasks_per_step=2, learning_rate=5e-3, validations=0)
     return own
 
 
-def test_points_teach_what_rays_see():
+def test_points_teach_what_rays_see(prior):
     source = Scenes(shapes=2, colours=1, held_out=0, size=12, views=5, shots=1, queries=512, teaches="points")
-    before = evaluate(HyperFields(HyperFieldNet(64, **SMALL), samples=16), source, 8).mean
-    assert evaluate(acquired(source), source, 8).mean < 0.25 * before
+    before = evaluate(prior(samples=16), source, 8).mean
+    assert evaluate(acquired(prior(samples=16, width=24, units=16), source), source, 8).mean < 0.25 * before
 
 
-def test_a_preview_shows_teachers_and_fields_and_tells_of_collapse():
+def test_a_preview_shows_teachers_and_fields_and_tells_of_collapse(prior):
     seen = prior().preview(SCENES)
     assert seen.picture.startswith(b"\x89PNG")
     own = prior()
@@ -146,7 +84,7 @@ def test_a_preview_shows_teachers_and_fields_and_tells_of_collapse():
     assert own.preview(ToyTasks("regression")) is None
 
 
-def test_acquire_keeps_previews_and_warns_of_collapse(tmp_path):
+def test_acquire_keeps_previews_and_warns_of_collapse(tmp_path, prior):
     own = prior()
     with torch.no_grad():
         own.net.writers[-1].base[-4] -= 100.0
@@ -165,7 +103,7 @@ def test_the_belief_begins_as_a_plain_field_does():
             assert weights[name].std().item() == pytest.approx(plain[name].std().item(), rel=0.35)
 
 
-def test_inner_steps_bring_a_field_closer():
+def test_inner_steps_bring_a_field_closer(prior):
     own = prior(inner_steps=10, step_size=0.5)
     episode = SCENES.sample(3, torch.Generator().manual_seed(0), "test")
     for adapts in ("code", "weights"):
@@ -180,7 +118,7 @@ def test_inner_steps_bring_a_field_closer():
         assert torch.equal(before.code, after.code) == (adapts == "weights")
 
 
-def test_predictions_are_renderings():
+def test_predictions_are_renderings(prior):
     own = prior()
     state = own.start(2, about=["a red ball", "a blue box"])
     rays = Rays(*(part[:2] for part in SCENES.cameras.rays()))
@@ -188,7 +126,7 @@ def test_predictions_are_renderings():
     torch.testing.assert_close(own.predict(state, torch.cat(list(rays), dim=-1))[..., :3], seen.colour)
 
 
-def test_checkpoints_give_the_prior_back(tmp_path):
+def test_checkpoints_give_the_prior_back(tmp_path, prior):
     own = prior(inner_steps=1, adapts="weights")
     again = load(save(own, tmp_path))
     one, other = (each.start(1, about=["a red torus"]).weights["layers.2.bias"] for each in (own, again))
@@ -196,8 +134,8 @@ def test_checkpoints_give_the_prior_back(tmp_path):
     assert (again.inner_steps, again.adapts, again.net.cells) == (1, "weights", 6)
 
 
-def test_acquisition_lowers_the_loss_and_heeds_the_prompt():
-    own = HyperFields(HyperFieldNet(64, **SMALL | {"width": 16, "units": 16}), samples=12)
+def test_acquisition_lowers_the_loss_and_heeds_the_prompt(prior):
+    own = prior(samples=12, width=16, units=16)
     source = Scenes(shapes=1, colours=2, held_out=0, size=8, views=10, shots=1, queries=64)
     before = evaluate(own, source, 20).mean
     acquire(own, source, steps=150, tasks_per_step=2, learning_rate=3e-3, validations=0)
@@ -227,11 +165,7 @@ def test_unseen_combinations_are_recognised():
     assert right >= 0.9 * len(unseen)
 
 
-def test_wrong_settings_are_named():
-    with pytest.raises(MetapriorError, match="unknown generator 'templates'"):
-        HyperFieldNet(64, generator="templates")
-    with pytest.raises(MetapriorError, match="code_size: expected a multiple of heads, 4; got 10"):
-        HyperFieldNet(64, code_size=10)
+def test_wrong_settings_are_named(prior):
     with pytest.raises(MetapriorError, match="net: expected a HyperFieldNet, got Linear"):
         HyperFields(torch.nn.Linear(1, 1))
     with pytest.raises(MetapriorError, match="unknown choice for adapts 'all'"):

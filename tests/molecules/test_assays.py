@@ -5,18 +5,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from metaprior import MAML, ProtoNet, Ridge, acquire, data
 from metaprior.controls import FineTune
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.hyper import Hypernet
 from metaprior.molecules import NCI, AssayTable, FSMol, MoleculeNet, ToxicityTasks, assay_protocol
-from metaprior.molecules.agreement import agreement
 from metaprior.molecules.assays import gathered
 from metaprior.molecules.controls import control
-from metaprior.molecules.dealing import QUERY, SUPPORT, deal
 from metaprior.molecules.fsmol import read_fsmol
 from metaprior.molecules.moleculenet import label_lookup
 from metaprior.molecules.nci import nci_smiles
@@ -29,29 +25,6 @@ pytest.importorskip("rdkit")
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@given(
-    st.lists(st.lists(st.sampled_from([0, 1]), min_size=6, max_size=20), min_size=1, max_size=4),
-    st.integers(2, 5),
-    st.data(),
-)
-def test_support_is_stratified_and_shares_nothing_with_the_query(tasks, shots, draw):
-    width = max(map(len, tasks))
-    labels = torch.tensor([row + [-1] * (width - len(row)) for row in tasks])
-    queries = draw.draw(st.sampled_from([None, 1, 3]))
-    (support, first), (query, second) = deal(labels, torch.full((len(tasks),), shots), generator(), queries)
-    for at, row in enumerate(tasks):
-        chosen, asked = support[at][first[at]].tolist(), query[at][second[at]].tolist()
-        assert len(chosen) == shots
-        assert len({*chosen, *asked}) == shots + len(asked)
-        assert len(asked) == min(len(row) - shots, queries or len(row))
-        assert max([*chosen, *asked]) < len(row), "padding is never drawn"
-        active = sum(row[position] for position in chosen)
-        if 0 < sum(row) < len(row):
-            wanted = min(max(round(shots * sum(row) / len(row)), 1), shots - 1)
-            assert abs(active - wanted) <= 1
-            assert 0 < active < shots or min(sum(row), len(row) - sum(row)) == 0
 
 
 def test_by_size_every_molecule_is_as_likely_as_any_other():
@@ -68,17 +41,6 @@ def test_by_size_every_molecule_is_as_likely_as_any_other():
     episode = Uneven(shots=2, queries=1, featuriser={"name": "morgan", "size": 40}).sample(2000, generator())
     small = (episode.labels[:, 0] == 0).double().mean()
     assert 0.07 < small < 0.13, "a tenth of the molecules are of the small assay"
-
-
-def test_balanced_supports_and_roles():
-    labels = torch.tensor([[1] * 10 + [0] * 30])
-    (support, _), _ = deal(labels, torch.tensor([8]), generator(), balanced=True)
-    assert labels[0][support[0]].sum() == 4
-    roles = torch.tensor([[SUPPORT, QUERY] * 20])
-    (support, _), (query, _) = deal(labels, torch.tensor([8]), generator(), roles=roles)
-    assert (roles[0][support[0]] == SUPPORT).all()
-    assert (roles[0][query[0]] == QUERY).all()
-    assert query.shape == (1, 20)
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +96,6 @@ def test_a_card_rebuilds_the_source_and_repeats_its_features(nci):
     assert again.data_hash == nci.data_hash
     assert again.inputs == nci.inputs
     assert nci.inputs["featuriser"] == {"name": "morgan", "radius": 2, "size": 2048, "counts": True, "chirality": False}
-    assert agreement(nci.inputs) is None
-    assert "was acquired with RDKit 2020.1" in agreement(nci.inputs | {"rdkit": "2020.1"})
-    with pytest.raises(DataError, match="its featuriser 'morgan' gives other numbers with RDKit"):
-        agreement(nci.inputs | {"check": "0"})
 
 
 @pytest.mark.parametrize(
