@@ -7,23 +7,13 @@ import pytest
 import torch
 
 from metaprior.errors import MetapriorError
-from metaprior.fields import Diffusion, HyperFieldNet, HyperFields, refine
+from metaprior.fields import Diffusion, refine
 from metaprior.fields.refine import _GUIDED
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-SMALL = {
-    "code_size": 16,
-    "units": 8,
-    "probes": 16,
-    "cells": 6,
-    "plane_features": 2,
-    "width": 8,
-    "hidden": 1,
-    "depth": 1,
-}
 
 
 @pytest.fixture(scope="module")
@@ -100,21 +90,21 @@ def test_the_gradient_is_that_of_score_distillation(pipeline):
     torch.testing.assert_close((gradient * direction).sum(), (wanted * change).sum(), rtol=1e-3, atol=1e-5)
 
 
-def test_fields_are_refined_by_it(pipeline):
-    prior = HyperFields(HyperFieldNet(64, **SMALL), samples=8)
+def test_fields_are_refined_by_it(pipeline, prior):
+    own = prior(hidden=1)
     losses = []
     guide = Diffusion(pipeline, size=16)
     arguments = {"guidance": guide, "changes": "code", "steps": 2, "samples": 8, "report": losses.append}
-    refined = refine(prior, "a red ball", **arguments)
+    refined = refine(own, "a red ball", **arguments)
     assert [line.step for line in losses] == [1, 2]
     with torch.no_grad():
-        before = prior.start(1, about=["a red ball"]).weights["layers.1.weight"]
+        before = own.start(1, about=["a red ball"]).weights["layers.1.weight"]
     assert not torch.allclose(refined["layers.1.weight"], before)
 
 
-def test_any_function_is_a_guide():
+def test_any_function_is_a_guide(prior):
     """One that wants every picture darker gets darker pictures."""
-    prior = HyperFields(HyperFieldNet(64, **SMALL), samples=8)
+    own = prior(hidden=1)
     shown = []
 
     def darker(images, text, step):
@@ -123,7 +113,7 @@ def test_any_function_is_a_guide():
         shown.append(images.mean().item())
         return torch.full_like(images, 1.0 / images.numel())
 
-    refine(prior, "a red ball", guidance=darker, changes="everything", steps=12, samples=8, learning_rate=0.01)
+    refine(own, "a red ball", guidance=darker, changes="everything", steps=12, samples=8, learning_rate=0.01)
     assert sum(shown[-3:]) < sum(shown[:3]) - 0.05
 
 
