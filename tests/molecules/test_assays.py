@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -215,6 +216,26 @@ def test_a_look_up_of_labels_tells_the_modes_apart():
         scores[mode] = found.rows[0]["auroc"]
     assert scores["legacy"] > 0.8, "what legacy scores give away without any model"
     assert scores["disjoint"] == 0.5
+
+
+def test_molecules_of_sparse_assays_follow_them(tmp_path, monkeypatch):
+    """What a test assay of MUV has is in the test, and nowhere else; the same structure written twice is one."""
+    smiles = [text for text in nci_smiles(200) if not set(text) & set(".+-@/\\")][:60]
+    table = pandas.DataFrame({f"MUV-{at}": np.nan for at in range(17)}, index=range(60)).assign(smiles=smiles)
+    for at in range(60):
+        table.loc[at, [f"MUV-{at % 17}", f"MUV-{(at + 7) % 17}"]] = at % 2
+    table.loc[3, "smiles"] = table.loc[13, "smiles"]  # of a training assay, and of a test assay
+    (tmp_path / "moleculenet").mkdir()
+    table.to_csv(tmp_path / "moleculenet" / "muv.csv", index=False)
+    monkeypatch.setenv("METAPRIOR_DATA", str(tmp_path))
+    source = ToxicityTasks("muv", shots=2)
+    assert [len(source.assays(split).names) for split in ("train", "valid", "test")] == [9, 3, 5]
+    found = {split: set(source.assays(split).smiles) for split in ("train", "valid", "test")}
+    assert not found["train"] & found["test"]
+    assert not found["train"] & found["valid"]
+    assert not found["valid"] & found["test"]
+    tested = table[table[[f"MUV-{at}" for at in range(12, 17)]].notna().any(axis=1)]
+    assert len(found["test"]) == tested["smiles"].nunique()
 
 
 @needs_moleculenet

@@ -43,6 +43,17 @@ _SHARES = (0.8, 0.1, 0.1)
 _DISJOINT = (0.6, 0.1, 0.3)
 
 
+@dataclass(frozen=True)
+class _Few:
+    tests: int
+    valids: int
+    sparse: bool = False
+    """Whether a molecule has labels of few assays, so that splits of molecules can follow those of assays."""
+
+
+_FEW = {"tox21": _Few(3, 2), "sider": _Few(6, 4), "muv": _Few(5, 3, sparse=True)}
+
+
 @sources.register("moleculenet")
 class MoleculeNet(AssaySource):
     """Draws of few labels for one property: the support from the training scaffolds, queries from those of the split.
@@ -109,14 +120,15 @@ class MoleculeNet(AssaySource):
 
 @sources.register("toxicity")
 class ToxicityTasks(AssaySource):
-    """Few-shot tasks of Tox21 (the last 3 assays are for testing) or SIDER (the last 6), as many of each class.
+    """Few-shot tasks of Tox21 (the last 3 assays are for testing), SIDER (6) or MUV (5), as many of each class.
 
     With the mode "legacy" all assays have all molecules, as published scores have it: what is asked of a query in the
     test was often told of the same molecule in training, which `label_lookup` alone exploits. With "disjoint" no
-    molecule is in two splits, and some of the training assays are kept for validation.
+    molecule is in two splits, and some of the training assays are kept for validation: molecules of Tox21 and SIDER are
+    dealt at random; those of MUV, which have labels of few assays each, belong to the test if a test assay has them.
 
     Args:
-        dataset: "tox21" or "sider".
+        dataset: "tox21", "sider" or "muv".
         mode: "disjoint" or "legacy".
         shots: support molecules in all, half of them of each class: 20 is what is called 10-shot.
         queries: query molecules of a task at most; None for all that are left.
@@ -134,13 +146,13 @@ class ToxicityTasks(AssaySource):
 
     def __init__(
         self,
-        dataset: Literal["tox21", "sider"] = "tox21",
+        dataset: Literal["tox21", "sider", "muv"] = "tox21",
         mode: Literal["disjoint", "legacy"] = "disjoint",
         shots: int | tuple[int, int] = 20,
         queries: int | None = 64,
         featuriser: str | Mapping[str, Any] = "morgan",
     ):
-        for name, given, known in (("dataset", dataset, ("tox21", "sider")), ("mode", mode, ("disjoint", "legacy"))):
+        for name, given, known in (("dataset", dataset, tuple(_FEW)), ("mode", mode, ("disjoint", "legacy"))):
             if given not in known:
                 raise UnknownNameError(name, str(given), known)
         self.dataset = dataset
@@ -153,22 +165,25 @@ class ToxicityTasks(AssaySource):
         """Return the assays of a split, each with its molecules that have a label."""
         frame, found = _read(f"{self.dataset}.csv", self._featuriser.settings, self.salts)
         every = [str(name) for name in frame.columns if name not in ("smiles", "mol_id")]
-        tests, valids = (3, 2) if self.dataset == "tox21" else (6, 4)
+        few = _FEW[self.dataset]
         if self.mode == "legacy":
             # Whoever published under it chose settings by the test assays, for want of others.
-            names = every[:-tests] if split == "train" else every[-tests:]
+            names = every[: -few.tests] if split == "train" else every[-few.tests :]
             members = np.arange(len(frame))
         else:
-            parts = {
-                "train": every[: -tests - valids],
-                "valid": every[-tests - valids : -tests],
-                "test": every[-tests:],
+            parts: dict[Split, list[str]] = {
+                "test": every[-few.tests :],
+                "valid": every[-few.tests - few.valids : -few.tests],
+                "train": every[: -few.tests - few.valids],
             }
             names = parts[split]
             # Salts and stereoisomers of one structure have the same features: they are one molecule here.
             flat, owner = np.unique([_flat(text) for text in found.smiles], return_inverse=True)
-            dealt = split_molecules(flat.tolist(), "random", _DISJOINT)[split]
-            members = np.flatnonzero(np.isin(owner, dealt))
+            if few.sparse:
+                mine = _first_labelled(frame, parts, owner) == split
+            else:
+                mine = np.isin(np.arange(len(flat)), split_molecules(flat.tolist(), "random", _DISJOINT)[split])
+            members = np.flatnonzero(mine[owner])
         values = np.stack([numbers_in(frame[name])[members] for name in names])
         owner, at = np.nonzero(np.isfinite(values))
         return gathered(found.rows, found.smiles, owner, members[at], values[owner, at], None, names)
@@ -196,6 +211,15 @@ def label_lookup(source: AssaySource) -> Callable[[Episode], Tensor]:
         return torch.tensor([total / count for total, count in found])
 
     return predict
+
+
+def _first_labelled(frame: Any, parts: dict[Split, list[str]], owner: np.ndarray) -> np.ndarray:
+    """Return for each structure the first of the parts with a label of it; `owner` is the structure of each row."""
+    first = np.full(owner.max() + 1, list(parts)[-1])
+    for part in reversed(parts):
+        labelled = np.isfinite(np.stack([numbers_in(frame[name]) for name in parts[part]])).any(0)
+        first[owner[labelled]] = part
+    return first
 
 
 def _flat(smiles: str) -> str:
