@@ -51,7 +51,7 @@ acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512
 
 # The prior of the zoo: one or two things of every shape, colour and material.
 # Larger steps than these leave colours black for good: a generator of many units takes larger ones in what it writes.
-acquire zoo 6000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
+acquire zoo 4000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
     --net.width 96 --tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.drawn 2000 --tasks.held_out 1 \
     --tasks.supersample 1 "${points[@]}" --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005
 
