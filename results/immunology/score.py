@@ -13,7 +13,7 @@ from metaprior.checkpoint import versions
 from metaprior.files import write_text
 from metaprior.molecules import Immunomodulators, PeptideMHC, Titan, assay_protocol
 from metaprior.molecules.controls import control, frequent_hitter
-from metaprior.molecules.own import EncodedRows
+from metaprior.molecules.own_rows import EncodedRows
 from metaprior.molecules.screening import simulate, surrogate_of_estimator, surrogate_of_prior
 
 HERE = Path(__file__).parent

@@ -61,7 +61,7 @@ class Predictions:
 
 def adapt(
     prior: Prior | str | Path,
-    support: str | Path,
+    support: str | Path | None,
     query: str | Path,
     out: str | Path | None = None,
     *,
@@ -94,7 +94,7 @@ def adapt(
         prior: a folder that `acquire` wrote, a checkpoint file, `zoo:NAME`, or a prior together with `inputs`.
         support: the examples to adapt to: a folder with a folder of images for each class; a CSV with the columns
             and the target that the prior was acquired on; or a CSV or SDF of molecules, or a CSV of sequences, with
-            columns of labels.
+            columns of labels. None for a prior that is told by `about` what a task is, and can do without labels.
         query: what to predict: a folder of images, at any depth, a CSV, an SDF, or FASTA. Its columns that are no
             features are kept, and all of them if it holds molecules or sequences.
         out: a CSV file to write; None to write nothing.
@@ -159,7 +159,7 @@ def adapt(
 
 
 def _tasks(
-    support: str | Path,
+    support: str | Path | None,
     query: str | Path,
     inputs: Mapping[str, Any],
     target: str | Sequence[str] | None,
@@ -174,13 +174,20 @@ def _tasks(
         raise DataError("sequence, about: they are for sequences; the prior was acquired on other inputs")
     if kind != "molecules" and smiles is not None:
         raise DataError("smiles: it is for molecules; the prior was acquired on other inputs")
+    if support is None and kind != "sequences":
+        raise DataError(
+            "support: expected labelled examples; only priors for sequences, told what a task is, can do without"
+        )
     if kind in ("molecules", "sequences"):
-        from metaprior.molecules.own import read_properties
+        from metaprior.molecules.own import read_properties, read_unlabelled
 
+        if support is None:
+            return [read_unlabelled(query, inputs, sequence, skip_bad, about)]
         column = smiles if kind == "molecules" else sequence
         return read_properties(support, query, inputs, target, column, skip_bad, about)
     if target is not None:
         raise DataError("target: it is for molecules and sequences; the prior was acquired on other inputs")
+    assert support is not None
     return [read_task(support, query, inputs, skip_bad)]
 
 

@@ -54,7 +54,7 @@ class _PriorEstimator(BaseEstimator):
         molecules = list(given.ravel() if isinstance(given, np.ndarray) and given.shape[1:] == (1,) else given)
         if not molecules or not (isinstance(molecules[0], str) or type(molecules[0]).__name__ == "Mol"):
             return X
-        from metaprior.molecules.own import encode_molecules
+        from metaprior.molecules.own_rows import encode_molecules
 
         return encode_molecules(molecules, inputs).double().numpy()
 

@@ -122,7 +122,7 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree =
         about: what describes the task; None where nothing does.
 
     Returns:
-        `(1, Q, D)`; NaN if there is only one example.
+        `(1, Q, D)`; NaN if there is only one example, or none.
 
     Source: Efron & Stein 1981, "The jackknife estimate of variance"; groups by Shao & Wu 1989.
 
@@ -134,6 +134,8 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree =
         >>> bool((jackknife(prior, Examples(x, 2 * x), x) < 1e-3).all())
         True
     """
+    if support.size < 2:
+        return torch.full_like(predict_rows(prior, prior.start(1, about), x), torch.nan)
     groups = min(support.size, REPLICATES)
     # Neighbouring rows are often alike, so that a group takes every so many-th of them.
     member = torch.arange(support.size, device=tensors(support)[0].device) % groups
@@ -149,6 +151,4 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree =
     # So many tasks at once that they hold about as many inputs as one full batch of queries.
     chunk = max(1, ROWS // (support.size + min(x.shape[1], ROWS)))
     replicates = map_chunks(predicted, chunk, without)
-    if groups < 2:
-        return torch.full_like(replicates, torch.nan)
     return replicates.var(0, correction=0, keepdim=True).mul(groups - 1).sqrt()

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from metaprior import MAML, PriorClassifier, Ridge, acquire, adapt
+from metaprior.cli import main
 from metaprior.errors import DataError
 from metaprior.molecules import AssayTable, PeptideMHC, Titan
 from metaprior.molecules.sequence_files import describe_task, read_sequences
@@ -151,6 +152,23 @@ def mhc(mhc_folder, tmp_path_factory):
         acquire(prior, source, steps=3, tasks_per_step=2, validations=0, out=out)
         name = source.names("train")[0]
     return out, name
+
+
+def test_an_allele_is_predicted_for_without_any_label(mhc, titan, tmp_path, monkeypatch, capsys):
+    run, allele = mhc
+    monkeypatch.setenv("METAPRIOR_DATA", str(tmp_path))
+    query = write(tmp_path, "peptides.csv", "id,peptide\n1,LLLLLLLLL\n2,GGGGGGGGG\n")
+    result = adapt(run, None, query, about=allele)
+    assert result.columns == ("id", "peptide", "prediction", "uncertainty", "similarity_to_acquired")
+    assert all(0.5 < value < 2e5 for value in result["prediction"])
+    named = write(tmp_path, "named.csv", f"peptide,allele\nLLLLLLLLL,{allele}\nGGGGGGGGG,{allele}\n")
+    assert adapt(run, None, named)["prediction"] == result["prediction"]
+    assert main(["adapt", str(run), "--query", str(query), "--about", allele]) == 0
+    assert capsys.readouterr().out == result.to_csv()
+    with pytest.raises(DataError, match=r"about: .* the allele"):
+        adapt(run, None, query)
+    with pytest.raises(DataError, match="support: expected labelled examples; only a prior that is told"):
+        adapt(titan, None, write(tmp_path, "receptors.csv", "CDR3B\nCASSF\n"), about="GILGFVFTL")
 
 
 def test_affinities_are_read_and_predicted_in_nanomolar(mhc, tmp_path, monkeypatch):

@@ -14,7 +14,10 @@ def run(words: Sequence[str]) -> None:
 
     parser = Parser("adapt", "Adapt a prior to labelled examples and predict others.")
     parser.options.add_argument("run", help="a run folder, a checkpoint file, or zoo:NAME")
-    parser.options.add_function_arguments(adapt, skip={"prior", "inputs", "net"}, fail_untyped=False)
+    parser.options.add_argument(
+        "--support", type=str | None, default=None, help="labelled examples; none for a prior that is told by --about"
+    )
+    parser.options.add_function_arguments(adapt, skip={"prior", "support", "inputs", "net"}, fail_untyped=False)
     parsed = parser.parse(words)
     options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "run"}}
     predictions = adapt(parsed.run, **options)

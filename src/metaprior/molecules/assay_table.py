@@ -11,7 +11,7 @@ from metaprior.errors import DataError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.labels import read_labels
-from metaprior.molecules.own import read_inputs
+from metaprior.molecules.own_rows import read_inputs
 from metaprior.molecules.structure import Salts
 from metaprior.registry import sources
 from metaprior.tasks.columns import texts

@@ -4,92 +4,38 @@ Axis letters: N support, Q query, F features, A numbers that describe a task.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from metaprior.errors import DataError
-from metaprior.molecules.agreement import agreement
-from metaprior.molecules.featurise import Featurised, featurise
-from metaprior.molecules.featurisers import Featuriser, Morgan, featuriser_of
-from metaprior.molecules.formats import Structures, read_structures
+from metaprior.molecules.featurise import Featurised
+from metaprior.molecules.featurisers import featuriser_of
+from metaprior.molecules.formats import Structures
 from metaprior.molecules.labels import Labels, read_labels
-from metaprior.molecules.rows import SparseRows, tanimoto
-from metaprior.molecules.sequence_featurisers import KMers
-from metaprior.molecules.sequence_files import describe_task, describing, read_sequences
+from metaprior.molecules.own_rows import (
+    BESIDE,
+    SHOWN,
+    EncodedRows,
+    agree,
+    chosen,
+    read_inputs,
+    reference,
+    remark_ends,
+    similarity,
+    usable,
+)
+from metaprior.molecules.sequence_files import describe_task, describing
 from metaprior.tasks.episode import Examples
 from metaprior.tasks.own import OwnTask
-from metaprior.tasks.rows import good_rows, need_columns
+from metaprior.tasks.rows import need_columns
 
-__all__ = ["EncodedRows", "agree", "encode_molecules", "read_inputs", "read_properties", "similarity"]
-
-_BESIDE = ("similarity_to_support", "similarity_to_acquired")
-_SHOWN = 5
-"""How many rows a warning names."""
-_EACH = 2000
-"""Molecules whose similarities are computed at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedRows:
-    """Inputs `(1, Q, F)` that are only made when they are asked for, since 100,000 molecules of them take 800 MB.
-
-    Args:
-        rows: `(Q, F)`, as the featuriser gave them.
-        featuriser: that gave them.
-        fitted: what it has learnt.
-        device: where the inputs go.
-        beside: `(A,)`, what stands beside each input; None where nothing does.
-    """
-
-    rows: SparseRows
-    featuriser: Featuriser
-    fitted: Mapping[str, Any] | None
-    device: torch.device | str = "cpu"
-    beside: Tensor | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(1, Q, F)."""
-        more = 0 if self.beside is None else len(self.beside)
-        return 1, len(self.rows), self.featuriser.encoded_width + more
-
-    def split(self, size: int, dim: int = 1) -> Iterator[Tensor]:
-        """Yield the inputs of so many molecules at a time, `(1, size, F)`."""
-        for index in torch.arange(len(self.rows)).split(size):
-            x = self.featuriser.encode(self.rows.dense(index), self.fitted)
-            if self.beside is not None:
-                x = torch.cat([x, self.beside.expand(len(x), -1)], dim=-1)
-            yield x.to(self.device, torch.float32)[None]
-
-    def take(self, index: Tensor) -> "EncodedRows":
-        """Return the inputs at positions `(n,)`."""
-        return replace(self, rows=self.rows.take(index))
-
-    def to(self, device: torch.device | str) -> "EncodedRows":
-        """Return the same with inputs on another device."""
-        return replace(self, device=device)
-
-
-def encode_molecules(molecules: Sequence[Any], inputs: Mapping[str, Any], argument: str = "X") -> Tensor:
-    """Return inputs `(N, F)` of SMILES, RDKit Mols or sequences, as a checkpoint's card says.
-
-    Raises:
-        DataError: if a structure cannot be used; it says which one.
-    """
-    agree(inputs)
-    if (inputs.get("about") or {}).get("place", "none") == "input":
-        raise DataError(f"{argument}: the prior must be told the {inputs['about']['column']}; adapt it by files")
-    found = featurise(molecules, inputs["featuriser"], inputs["salts"])
-    for position, problem in found.problems.items():
-        raise DataError(f"{argument}: {inputs['kind'][:-1]} {position}: {problem}")
-    rows = EncodedRows(found.rows, featuriser_of(inputs["featuriser"]), inputs["fitted"])
-    return torch.cat(list(rows.split(_EACH)), dim=1)[0] if len(molecules) else torch.zeros(0, rows.shape[2])
+__all__ = ["read_properties", "read_unlabelled"]
 
 
 def read_properties(
@@ -133,28 +79,15 @@ def read_properties(
     properties = [read_labels(labelled.frame[name], kind, units=fixed is None) for name in names]
     for labels in properties if fixed is not None and fixed["logarithm"] else ():
         labels.problems.update(_no_logarithm(labels, labelled.frame.index))
-    kept, rows = _usable(labelled, inputs, "support", support, skip_bad, properties)
-    wanted, queries = _usable(asked, inputs, "query", query, skip_bad)
+    kept, rows = usable(labelled, inputs, "support", support, skip_bad, properties)
     inside = labelled.frame.index.isin(kept.index)
     _remark_duplicates(kept, rows.smiles, properties, inside, inputs["kind"].replace("molecules", "structures"))
 
-    featuriser = featuriser_of(inputs["featuriser"])
-    beside = described[0] if described is not None and inputs["about"]["place"] == "input" else None
-    x = EncodedRows(queries.rows, featuriser, inputs["fitted"], beside=beside)
-    seen = torch.cat(list(EncodedRows(rows.rows, featuriser, inputs["fitted"], beside=beside).split(_EACH)), dim=1)
-    told = described if beside is None else None
-    if inputs["kind"] == "sequences":
-        _remark_ends(queries.smiles, inputs["reference"])
-    columns = [str(name) for name in wanted.columns]
-    known = list(wanted.astype(object).where(wanted.notna(), None).itertuples(index=False, name=None))
+    wanted = _wanted(asked, inputs, query, skip_bad, described)
+    seen = torch.cat(list(replace(wanted.x, rows=rows.rows).split()), dim=1)
     labels_of = np.logical_or.reduce([labels.known[inside] for labels in properties])
-    facts = list(
-        zip(
-            similarity(queries, _chosen(rows, torch.from_numpy(labels_of)), inputs),
-            similarity(queries, _reference(inputs), inputs),
-            strict=True,
-        )
-    )
+    near = similarity(wanted.queries, chosen(rows, torch.from_numpy(labels_of)), inputs)
+    facts = list(zip(near, wanted.near, strict=True))
     tasks = []
     for labels in properties:
         for remark in labels.remarks:
@@ -176,48 +109,85 @@ def read_properties(
         name = labels.name if len(properties) > 1 else ""
         task = Examples(seen[:, has], y)
         logarithm = fixed is not None and fixed["logarithm"]
-        found = OwnTask(task, x, labels.classes, columns, known, mean, scale, name, _BESIDE, facts, told, logarithm)
-        tasks.append(found)
+        tasks.append(
+            OwnTask(
+                task, wanted.x, labels.classes, wanted.columns, wanted.known, mean, scale, name, BESIDE, facts,
+                wanted.told, logarithm,
+            )
+        )  # fmt: skip
     return tasks
 
 
-def similarity(molecules: Featurised, others: Featurised, inputs: Mapping[str, Any]) -> list[float]:
-    """Return the highest Tanimoto similarity of each molecule to any of the others, by which environments occur.
-
-    The fingerprints are the featuriser's own if they are Morgan's, else those of radius 2; sequences are alike by their
-    words of three letters.
-
-    Args:
-        molecules: Q of them.
-        others: to compare with.
-        inputs: what a source's `inputs` says.
-    """
-    if not others.smiles:
-        return [float("nan")] * len(molecules.smiles)
-    own = featuriser_of(inputs["featuriser"])
-    if not isinstance(own, Morgan | KMers):
-        # What is featurised already is what its canonical SMILES says; there is nothing more to take away.
-        name = "morgan" if own.reads == "molecules" else "kmers"
-        molecules, others = (featurise(found.smiles, name, "keep", lenient=True) for found in (molecules, others))
-    everyone = torch.arange(len(others.rows))
-    parts = torch.arange(len(molecules.rows)).split(_EACH)
-    return [
-        highest for part in parts for highest in tanimoto(molecules.rows, part, everyone, others.rows).amax(1).tolist()
-    ]
-
-
-def read_inputs(file: str | Path, argument: str, inputs: Mapping[str, Any], column: str | None = None) -> Structures:
-    """Read a file of what a prior takes: molecules or sequences.
+def read_unlabelled(
+    query: str | Path,
+    inputs: Mapping[str, Any],
+    column: str | None = None,
+    skip_bad: bool = False,
+    about: str | None = None,
+) -> OwnTask:
+    """Read a task of which no label is known, for a prior that is told what a task is about.
 
     Args:
-        file: to read.
-        argument: its name, for messages.
-        inputs: what a source's `inputs` says.
-        column: of SMILES or sequences; None to find it.
+        query: a file of sequences; all its columns are kept.
+        inputs: what the source of acquisition's `inputs` says.
+        column: of sequences; None to find it.
+        skip_bad: leave out bad rows, with a warning, instead of stopping at the first.
+        about: what describes the task; None to read it from a column.
+
+    Raises:
+        DataError: if the file or a sequence cannot be used, or the prior cannot do without labels.
     """
-    if inputs["kind"] == "molecules":
-        return read_structures(file, argument, column)
-    return read_sequences(file, argument, column, [(inputs.get("about") or {}).get("column", "")])
+    agree(inputs)
+    described, target = inputs.get("about"), inputs.get("target")
+    if not described or described["place"] == "none" or target is None:
+        raise DataError(
+            "support: expected labelled examples; only a prior that is told what a task is about, as those acquired on "
+            "alleles with --tasks.about are, can do without"
+        )
+    asked = read_inputs(query, "query", inputs, column)
+    told = describe_task(described, {"query": asked.frame}, asked.column, about)[1]
+    if told is None:
+        raise DataError(
+            f"about: expected the {described['column']}, since no label is known; give it by `about`, or in a column "
+            f"'{described['column']}'"
+        )
+    wanted = _wanted(asked, inputs, query, skip_bad, told)
+    return OwnTask(
+        Examples(torch.zeros(1, 0, wanted.x.shape[2]), torch.zeros(1, 0, 1)), wanted.x, None, wanted.columns,
+        wanted.known, target["mean"], target["scale"], "", BESIDE[1:], [(near,) for near in wanted.near], wanted.told,
+        target["logarithm"],
+    )  # fmt: skip
+
+
+class _Wanted(NamedTuple):
+    """What is asked for: features, inputs, what is known of each row, what the prior is told of the task, and how near
+    each row is to those of acquisition."""
+
+    queries: Featurised
+    x: EncodedRows
+    columns: list[str]
+    known: list[tuple[Any, ...]]
+    told: Tensor | None
+    near: list[float]
+
+
+def _wanted(
+    asked: Structures, inputs: Mapping[str, Any], query: Any, skip_bad: bool, described: Tensor | None
+) -> _Wanted:
+    """Return the good rows of a file of queries; `described` is what the task is about, `(1, A)`."""
+    frame, queries = usable(asked, inputs, "query", query, skip_bad)
+    if inputs["kind"] == "sequences":
+        remark_ends(queries.smiles, inputs["reference"])
+    beside = described is not None and inputs["about"]["place"] == "input"
+    x = EncodedRows(
+        queries.rows,
+        featuriser_of(inputs["featuriser"]),
+        inputs["fitted"],
+        beside=described[0] if beside and described is not None else None,
+    )
+    known = list(frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None))
+    near = similarity(queries, reference(inputs), inputs)
+    return _Wanted(queries, x, [str(name) for name in frame.columns], known, None if beside else described, near)
 
 
 def _no_logarithm(labels: Labels, rows: Any) -> dict[Any, str]:
@@ -226,32 +196,6 @@ def _no_logarithm(labels: Labels, rows: Any) -> dict[Any, str]:
         for row, value in zip(rows, labels.values, strict=True)
         if value <= 0
     }
-
-
-def _remark_ends(sequences: Sequence[str], reference: Sequence[str]) -> None:
-    """Warn of CDR3 that lack the C before them, if the prior was acquired on those that have it, or the other way."""
-    shares = [np.mean([float(text.startswith("C")) for text in texts] or [0.0]) for texts in (sequences, reference)]
-    if abs(shares[0] - shares[1]) > 0.8:
-        have, lack = ("have", "lack") if shares[0] > shares[1] else ("lack", "have")
-        warnings.warn(
-            f"query: its sequences {have} the C at their beginning that those of acquisition {lack}; CDR3 are written "
-            "with C and F at their ends and without, and should be as those of acquisition",
-            stacklevel=4,
-        )
-
-
-def _reference(inputs: Mapping[str, Any]) -> Featurised:
-    return featurise(inputs["reference"], inputs["featuriser"], inputs["salts"])
-
-
-def agree(inputs: Mapping[str, Any]) -> None:
-    """Warn if a prior was acquired with another version of RDKit.
-
-    Raises:
-        DataError: if features are other numbers here than where the prior was acquired.
-    """
-    if told := agreement(dict(inputs)):
-        warnings.warn(told, stacklevel=3)
 
 
 def _targets(
@@ -298,39 +242,6 @@ def _identifies(values: Any) -> bool:
     return len(present) == 0 or (not numeric and texts.nunique() > max(10, len(texts) / 2))
 
 
-def _usable(
-    structures: Structures,
-    inputs: Mapping[str, Any],
-    argument: str,
-    file: Any,
-    skip_bad: bool,
-    properties: Sequence[Labels] = (),
-) -> tuple[Any, Featurised]:
-    """Return the good rows of a file, and the features of their structures."""
-    frame = structures.frame
-    found = featurise(list(frame[structures.column]), inputs["featuriser"], inputs["salts"])
-    bad = {frame.index[position]: problem for position, problem in found.problems.items()} | structures.problems
-    for labels in properties:
-        bad = labels.problems | bad
-    good = good_rows(frame, bad, argument, file, skip_bad)
-    if found.notes:
-        shown = [f"row {frame.index[position]}: {note}" for position, note in found.notes.items()]
-        more = f"; and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-        done = "salts, mixtures or charged structures of {} were reduced to their largest fragment, neutralised"
-        if inputs["kind"] == "sequences":
-            done = "sequences of {} are longer than the prior has places"
-        warnings.warn(
-            f"{argument}: {len(shown)} {done.format(file)}: {'; '.join(shown[:_SHOWN])}{more}",
-            stacklevel=3,
-        )
-    return good, _chosen(found, torch.from_numpy(frame.index.isin(good.index)))
-
-
-def _chosen(found: Featurised, mask: Tensor) -> Featurised:
-    index = mask.nonzero().flatten()
-    return Featurised(found.rows.take(index), [found.smiles[position] for position in index.tolist()], {}, {})
-
-
 def _remark_duplicates(
     frame: Any, smiles: list[str], properties: Sequence[Labels], inside: np.ndarray, kind: str
 ) -> None:
@@ -342,8 +253,8 @@ def _remark_duplicates(
     if not twice:
         return
     index = list(frame.index)
-    shown = "; ".join(f"rows {', '.join(str(index[at]) for at in found)}" for found in twice[:_SHOWN])
-    more = f"; and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
+    shown = "; ".join(f"rows {', '.join(str(index[at]) for at in found)}" for found in twice[:SHOWN])
+    more = f"; and {len(twice) - SHOWN} more" if len(twice) > SHOWN else ""
     odd = 0
     for found in twice:
         for labels in properties:

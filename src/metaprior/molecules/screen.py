@@ -20,7 +20,7 @@ from metaprior.files import write_text
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.labels import read_labels
-from metaprior.molecules.own import EncodedRows, agree, read_inputs
+from metaprior.molecules.own_rows import EncodedRows, agree, read_inputs
 from metaprior.molecules.screening import (
     ACQUISITIONS,
     Belief,
