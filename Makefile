@@ -12,7 +12,7 @@ compare: $(VENV)/user
 
 ## the tests, on all cores, one thread each
 test: $(VENV)/developer
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q --numprocesses auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q --durations 15 --numprocesses auto --dist loadgroup
 
 ## the tests that take longer than a minute each
 slow: $(VENV)/developer
