@@ -4,6 +4,8 @@ Importing this package does not import RDKit, which is needed only where a struc
 """
 
 from metaprior.molecules.assay_table import AssayTable
+from metaprior.molecules.conformers import Conformer, Conformers, embed, read_conformers
+from metaprior.molecules.diffusion import MoleculeDiffusion
 from metaprior.molecules.fsmol import FSMol
 from metaprior.molecules.immunomodulators import Immunomodulators
 from metaprior.molecules.mhc import PeptideMHC
@@ -19,13 +21,18 @@ __all__ = [
     "Aligned",
     "AssayTable",
     "Composition",
+    "Conformer",
+    "Conformers",
     "FSMol",
     "Immunomodulators",
     "KMers",
+    "MoleculeDiffusion",
     "MoleculeNet",
     "MultitaskProbe",
     "PeptideMHC",
     "Titan",
     "ToxicityTasks",
     "assay_protocol",
+    "embed",
+    "read_conformers",
 ]
