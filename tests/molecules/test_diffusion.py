@@ -1,4 +1,4 @@
-"""The prior: a loss of what is not noise, features that do not depend on how a molecule lies, samples of given sizes."""
+"""The prior: a loss of noise, features that do not depend on how a molecule lies, samples of given sizes."""
 
 import pytest
 import torch
@@ -72,13 +72,13 @@ def test_the_loss_is_that_of_the_noise_that_was_added():
     torch.nn.init.zeros_(prior.net.noise.weight)
     for layer in prior.net.graph.layers:
         torch.nn.init.zeros_(layer.step.weight)
-    losses = [float(prior.loss(Waters().sample(10, torch.Generator().manual_seed(seed)))) for seed in range(5)]
+    losses = [prior.loss(Waters().sample(10, torch.Generator().manual_seed(seed))).item() for seed in range(5)]
     # Of 3 atoms with 3 + 4 numbers, centring takes 3.
     assert sum(losses) / 5 == pytest.approx(18 / 21, abs=0.03)
 
 
 def test_it_learns_to_tell_noise_and_what_it_learns_is_of_use(tmp_path):
-    prior = build(batch=24).train()
+    prior = build(batch=24)
     before = prior.loss(Waters().sample(20, torch.Generator().manual_seed(9)))
     found = acquire(prior, Waters(), steps=150, tasks_per_step=2, learning_rate=3e-3, validations=1, out=tmp_path)
     after = found.prior.loss(Waters().sample(20, torch.Generator().manual_seed(9)))

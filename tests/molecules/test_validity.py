@@ -5,17 +5,17 @@ import torch
 
 from metaprior.errors import DataError
 from metaprior.molecules.conformers import Conformer, Conformers, embed, stacked
-from metaprior.molecules.validity import bond_orders, canonical, molecule_of, sample_report, stable
+from metaprior.molecules.validity import bond_orders, molecule_of, sample_report, smiles_of, stable
 
 Chem = pytest.importorskip("rdkit.Chem")
 
-KNOWN = ["C#CCO", "C=CC(=O)N", "CC#N", "FC(Cl)Br", "CCS", "O=C=O", "C1CC1", "CS(=O)(=O)C", "CNC=O", "c1ccccc1"]
+KNOWN = ["C#CCO", "C=CC(=O)N", "CC#N", "FC(Cl)Br", "CCS", "CC=O", "C1CC1", "CNC=O", "CC=NC"]
 
 
 @pytest.mark.parametrize("smiles", KNOWN)
 def test_bonds_are_those_of_the_structure_that_was_embedded(smiles):
     conformers, _ = embed([smiles], Conformer(relax=True), cache=False)
-    written = canonical(molecule_of(conformers.elements[0], bond_orders(conformers)[0]))
+    written = smiles_of(conformers)[0]
     assert written == Chem.CanonSmiles(smiles)
     assert stable(conformers).all()
 
@@ -32,12 +32,12 @@ def test_an_atom_too_many_is_neither_stable_nor_valid():
     assert (report.stable_molecules, report.valid, report.unique) == (0, 0, 0)
     assert report.stable_atoms == pytest.approx(5 / 6)
     with pytest.raises(DataError, match="the geometry is no molecule: Explicit valence"):
-        molecule_of(more.elements[0], bond_orders(more)[0])
+        molecule_of([6, *[1] * 5], [(0, at, 1) for at in range(1, 6)])
 
 
 def test_shares_are_of_what_they_say():
     conformers, _ = embed(["CO", "CO", "CCN", "not"], cache=False)
-    report = sample_report(conformers, known=["CCN", "c1ccccc1"])
+    report = sample_report(conformers, known=["CCN", "CC"])
     assert report.smiles == ("CO", "CO", "CCN")
     assert (report.valid, report.unique, report.novel) == (3 / 4, 2 / 3, 1 / 2)
     assert str(report).endswith("valid 75.0%, unique 66.7%, novel 50.0%")

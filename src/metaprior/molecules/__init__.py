@@ -13,11 +13,13 @@ from metaprior.molecules.moleculenet import MoleculeNet, ToxicityTasks
 from metaprior.molecules.nci import NCI
 from metaprior.molecules.probe import MultitaskProbe
 from metaprior.molecules.protocol import assay_protocol
+from metaprior.molecules.qm7 import QM7
 from metaprior.molecules.sequence_featurisers import Aligned, Composition, KMers
 from metaprior.molecules.titan import Titan
 
 __all__ = [
     "NCI",
+    "QM7",
     "Aligned",
     "AssayTable",
     "Composition",
