@@ -168,7 +168,9 @@ class Conformer(Featuriser):
             if self.relax:
                 needed("rdkit.Chem.rdForceFieldHelpers").MMFFOptimizeMolecule(whole)
         numbers = np.array([atom.GetAtomicNum() for atom in whole.GetAtoms()], dtype=np.float32)
-        values = np.concatenate([numbers[:, None], whole.GetConformer().GetPositions()], axis=1)
+        # Digits beyond these differ from one machine to another.
+        places = whole.GetConformer().GetPositions().round(3)
+        values = np.concatenate([numbers[:, None], places], axis=1)
         if not self.hydrogens:
             values = values[numbers > 1] if (numbers > 1).any() else values
         flat = values.astype(np.float32).ravel()

@@ -152,10 +152,15 @@ class MoleculeDiffusion(Prior):
         support, queries = _standardised(state, self._features(x))
         return ridge(*support, queries)[1].sqrt()
 
+    @property
+    def features(self) -> int:
+        """F."""
+        return self.net.features
+
     @torch.no_grad()
     def encode(
         self,
-        molecules: Conformers,
+        molecules: Conformers | Tensor,
         noise_level: float | None = None,
         layer: int | None = None,
         draws: int | None = None,
@@ -163,11 +168,13 @@ class MoleculeDiffusion(Prior):
         """Return features `(M, F)`: mean and standard deviation over atoms of their states.
 
         Args:
-            molecules: M conformers.
+            molecules: M conformers, or rows of them `(M, 4 A)`.
             noise_level: from 0 to 1; None for that of the prior.
             layer: whose states; None for that of the prior.
             draws: of noise to average over; None for those of the prior.
         """
+        if isinstance(molecules, Tensor):
+            molecules = unpacked(molecules)
         level = round((self.noise_level if noise_level is None else noise_level) * self.levels)
         number = self.layer if layer is None else layer
         if number is not None and not 0 <= number <= self.net.layers:
@@ -271,7 +278,7 @@ class MoleculeDiffusion(Prior):
         return moments(self.average.trace(*told).states[-1 if layer is None else layer], molecules.mask)
 
     def _features(self, x: Tensor) -> Tensor:
-        return self.encode(unpacked(x.flatten(0, 1))).unflatten(0, x.shape[:2])
+        return self.encode(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     def _follow(self, chosen: Sequence[Tensor]) -> None:
         """Count the sizes of molecules, and move the average of the weights towards what they are now."""
