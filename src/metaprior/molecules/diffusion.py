@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from metaprior.errors import MetapriorError, check_positive
-from metaprior.metric.labels import Labelled, added, nothing
+from metaprior.metric.labels import Labelled, nothing
+from metaprior.metric.labels import added as with_examples
 from metaprior.molecules.conformer_net import ConformerNet, moments
-from metaprior.molecules.conformers import Conformers, unpacked
+from metaprior.molecules.conformers import Conformers, by_size, unpacked
 from metaprior.molecules.noise import Schedule, centred, draw_noise, polynomial
 from metaprior.molecules.probes import logistic, ridge
 from metaprior.molecules.reverse import reverse
@@ -29,8 +30,12 @@ __all__ = ["MoleculeDiffusion"]
 
 _LARGEST = 512
 """The most atoms that a molecule may have whose size is counted, and that noise for features is drawn for."""
-_AT_ONCE = 256
-"""Molecules that are encoded or sampled at once."""
+_AT_ONCE = 64
+"""Molecules that are encoded at once."""
+_AT_ONCE_TRAINED = 16
+"""Molecules whose noise is told at once."""
+_AT_ONCE_SAMPLED = 256
+"""Molecules that are drawn at once; another number would draw others."""
 _SCALE = 4.0
 """The length of a feature vector of standardised features, for the logistic probe."""
 
@@ -136,7 +141,7 @@ class MoleculeDiffusion(Prior):
 
     def observe(self, state: Labelled, examples: Examples) -> Labelled:
         """Add the features and targets of labelled molecules."""
-        return added(state, replace(examples, x=self._features(examples.x)))
+        return with_examples(state, replace(examples, x=self._features(examples.x)))
 
     def predict(self, state: Labelled, x: Tree) -> Tensor:
         """Return logits `(T, Q, C)` of a logistic probe, or values `(T, Q, D)` of a ridge."""
@@ -173,27 +178,36 @@ class MoleculeDiffusion(Prior):
             layer: whose states; None for that of the prior.
             draws: of noise to average over; None for those of the prior.
         """
-        if isinstance(molecules, Tensor):
-            molecules = unpacked(molecules)
-        level = round((self.noise_level if noise_level is None else noise_level) * self.levels)
         number = self.layer if layer is None else layer
         if number is not None and not 0 <= number <= self.net.layers:
             raise MetapriorError(f"layer: expected 0 to {self.net.layers}, got {number}")
+        return self.encode_layers(molecules, noise_level, draws)[-1 if number is None else number]
+
+    @torch.no_grad()
+    def encode_layers(
+        self, molecules: Conformers | Tensor, noise_level: float | None = None, draws: int | None = None
+    ) -> Tensor:
+        """Return the features `(L + 1, M, F)` of all layers, that of the embedding first; takes what `encode` does."""
+        if isinstance(molecules, Tensor):
+            molecules = unpacked(molecules)
+        if molecules.mask.shape[1] > _LARGEST:
+            raise MetapriorError(f"molecules: expected at most {_LARGEST} atoms, got {molecules.mask.shape[1]}")
+        level = round((self.noise_level if noise_level is None else noise_level) * self.levels)
         times = self.draws if draws is None else draws
         # The same noise for every molecule, whatever else is encoded with it and however it is padded.
         generator = torch.Generator().manual_seed(0)
         noises = torch.randn(max(times, 1), _LARGEST, 3 + len(self.net.elements), generator=generator) * bool(times)
-        if molecules.positions.shape[1] > _LARGEST:
-            raise MetapriorError(f"molecules: expected at most {_LARGEST} atoms, got {molecules.positions.shape[1]}")
-        parts = []
-        for start in range(0, len(molecules.mask), _AT_ONCE):
-            part = molecules.take(slice(start, start + _AT_ONCE)).trimmed()
-            shape = part.mask.shape
-            states = [
-                self._noised_states(part, noise[: shape[1]].expand(*shape, -1), level, number) for noise in noises
-            ]
-            parts.append(torch.stack(states).mean(0))
-        return torch.cat(parts) if parts else self.net.noise.weight.new_zeros(0, self.net.features)
+
+        def features(part: Conformers, index: Tensor) -> Tensor:
+            levels = torch.full((len(index),), level)
+            drawn = noises.to(part.positions)[:, None, : part.mask.shape[1]] * part.mask[..., None]
+            told = (self._noised(part, levels, centred(noise[..., :3], part.mask), noise[..., 3:]) for noise in drawn)
+            found = [[moments(state, part.mask) for state in self.average.trace(*each).states] for each in told]
+            return torch.stack([torch.stack(layers, dim=1) for layers in found]).mean(0)
+
+        if not len(molecules.mask):
+            return self.net.noise.weight.new_zeros(self.net.layers + 1, 0, self.features)
+        return by_size(features, molecules, _AT_ONCE).transpose(0, 1)
 
     @torch.no_grad()
     def sample(
@@ -232,7 +246,7 @@ class MoleculeDiffusion(Prior):
                 steps,
                 weight.dtype,
             )
-            for part in mask.split(_AT_ONCE)
+            for part in mask.split(_AT_ONCE_SAMPLED)
         ]
         positions, types = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         return Conformers(positions.cpu(), elements[types.cpu().argmax(-1)].where(mask, 0), mask)
@@ -254,28 +268,25 @@ class MoleculeDiffusion(Prior):
             moved.append(noise[0])
             changed.append(noise[1])
             done += count
-        told = self._noised(molecules, torch.cat(levels).to(x.device), torch.cat(moved), torch.cat(changed))
-        found = self.net.denoise(*told)
-        real = molecules.mask[..., None]
-        wrong = torch.cat(found, dim=-1) - torch.cat([torch.cat(moved), torch.cat(changed)], dim=-1)
-        return (wrong.square() * real).sum((1, 2)) / (molecules.sizes.clamp(min=1) * (3 + kinds))
+        level, noises = torch.cat(levels), (torch.cat(moved), torch.cat(changed))
+
+        def errors(part: Conformers, index: Tensor) -> Tensor:
+            added = [each[index, : part.mask.shape[1]] for each in noises]
+            found = self.net.denoise(*self._noised(part, level[index.cpu()], *added))
+            wrong = torch.cat(found, dim=-1) - torch.cat(added, dim=-1)
+            real = part.mask[..., None]
+            return (wrong.square() * real).sum((1, 2)) / (part.sizes.clamp(min=1) * (3 + kinds))
+
+        return by_size(errors, molecules, _AT_ONCE_TRAINED)
 
     def _noised(
         self, molecules: Conformers, level: Tensor, moved: Tensor, changed: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return molecules at noise levels `(M,)`, with the noise given, as the network takes them."""
-        signal, noise = (
-            part(level.cpu()).to(moved)[:, None, None] for part in (self._schedule.signal, self._schedule.noise)
-        )
+        signal, noise = (part(level).to(moved)[:, None, None] for part in (self._schedule.signal, self._schedule.noise))
         positions = signal * centred(molecules.positions, molecules.mask) + noise * moved
         types = signal * self.net.types(molecules.elements) + noise * changed
         return positions, types, molecules.mask, level.to(moved) / self.levels
-
-    def _noised_states(self, molecules: Conformers, noise: Tensor, level: int, layer: int | None) -> Tensor:
-        noise = noise.to(molecules.positions) * molecules.mask[..., None]
-        levels = torch.full((len(noise),), level, device=noise.device)
-        told = self._noised(molecules, levels, centred(noise[..., :3], molecules.mask), noise[..., 3:])
-        return moments(self.average.trace(*told).states[-1 if layer is None else layer], molecules.mask)
 
     def _features(self, x: Tensor) -> Tensor:
         return self.encode(x.flatten(0, 1)).unflatten(0, x.shape[:2])

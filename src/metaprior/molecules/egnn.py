@@ -46,7 +46,7 @@ class EGNN(nn.Module):
     2203.17003), appendix C: messages are summed, edges know the present and the first squared distance, a step of a
     position is bounded by a hyperbolic tangent and taken along the difference over its length plus 1. The first
     layer of a function of two atoms and their distances is a sum of a part for each, computed per atom rather than per
-    pair, which is equal and takes half of the time.
+    pair, which is equal and takes a third of the multiplications.
 
     Example:
         >>> positions, mask = torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)
@@ -124,7 +124,7 @@ class _Layer(nn.Module):
 
 
 class _Pair(nn.Module):
-    """A rectified linear function of the states of two atoms and of their two squared distances, for all pairs."""
+    """A smoothly rectified linear function of the states of two atoms and of their two squared distances, for all pairs."""
 
     def __init__(self, width: int):
         super().__init__()
