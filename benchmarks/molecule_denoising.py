@@ -15,7 +15,6 @@ from metaprior.molecules.conformers import Conformers, by_size
 
 ELEMENTS = (1, 6, 7, 8, 16)
 EDGES, PADDED, OURS = "edge lists, index_add", "metaprior, one padded batch", "metaprior"
-AT_ONCE = 16
 
 
 def molecules(count, dtype=torch.float32):
@@ -72,7 +71,7 @@ def ours(net, part, time, target):
     def errors(some, index):
         return padded_error(net, some, time[index], target[index, : some.mask.shape[1]])
 
-    return by_size(errors, part, AT_ONCE)
+    return by_size(errors, part, net.at_once)
 
 
 ROWS = {EDGES: by_edges, PADDED: padded_error, OURS: ours}

@@ -62,6 +62,9 @@ def test_settings_of_features_are_heard(molecules):
     for changed in ({"noise_level": 0.5}, {"layer": 1}, {"noise_level": 0.5, "draws": 3}):
         assert not torch.allclose(prior.encode(molecules, **changed), plain)
         assert prior.encode(molecules, **changed).equal(build(**changed).encode(molecules))
+    layers = prior.encode_layers(molecules, 0.5)
+    assert layers.shape == (3, len(SMILES), 32)
+    assert layers[1].equal(prior.encode(molecules, 0.5, layer=1))
     with pytest.raises(MetapriorError, match="layer: expected 0 to 2, got 3"):
         prior.encode(molecules, layer=3)
 
@@ -102,6 +105,18 @@ def test_samples_have_the_sizes_that_were_met():
     assert prior.sample(5, seed=1, steps=4).positions.equal(found.positions)
     assert not prior.sample(5, seed=2, steps=4).positions.equal(found.positions)
     assert prior.sample(2, sizes=[1, 6], steps=2).sizes.tolist() == [1, 6]
+
+
+def test_groups_of_molecules_of_like_size_change_nothing(molecules, monkeypatch):
+    prior, x = build(), molecules.packed()[None]
+    whole = Episode(Examples(x[:, :3]), Examples(x[:, 3:]))
+    found = []
+    for at_once in (1, 3, 100):
+        monkeypatch.setattr(ConformerNet, "at_once", at_once)
+        found.append((prior.loss(whole), prior.encode(molecules)))
+    for loss, features in found[1:]:
+        assert torch.allclose(loss, found[0][0], atol=1e-6)
+        assert torch.allclose(features, found[0][1], atol=1e-5)
 
 
 def test_the_average_follows_the_weights():

@@ -75,6 +75,11 @@ class ConformerNet(nn.Module):
         """F, which is 2 H."""
         return 2 * self.width
 
+    @property
+    def at_once(self) -> int:
+        """How many small molecules to compute at once, so that what is known of their pairs stays in a CPU's cache."""
+        return max(8, 1024 // self.width)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return outputs `(N, C)`, or features `(N, F)`, of rows of conformers `(N, 4 A)`."""
         conformers = unpacked(x)

@@ -30,11 +30,7 @@ __all__ = ["MoleculeDiffusion"]
 
 _LARGEST = 512
 """The most atoms that a molecule may have whose size is counted, and that noise for features is drawn for."""
-_AT_ONCE = 64
-"""Molecules that are encoded at once."""
-_AT_ONCE_TRAINED = 16
-"""Molecules whose noise is told at once."""
-_AT_ONCE_SAMPLED = 256
+_SAMPLED_AT_ONCE = 256
 """Molecules that are drawn at once; another number would draw others."""
 _SCALE = 4.0
 """The length of a feature vector of standardised features, for the logistic probe."""
@@ -207,7 +203,7 @@ class MoleculeDiffusion(Prior):
 
         if not len(molecules.mask):
             return self.net.noise.weight.new_zeros(self.net.layers + 1, 0, self.features)
-        return by_size(features, molecules, _AT_ONCE).transpose(0, 1)
+        return by_size(features, molecules, self.net.at_once).transpose(0, 1)
 
     @torch.no_grad()
     def sample(
@@ -246,7 +242,7 @@ class MoleculeDiffusion(Prior):
                 steps,
                 weight.dtype,
             )
-            for part in mask.split(_AT_ONCE_SAMPLED)
+            for part in mask.split(_SAMPLED_AT_ONCE)
         ]
         positions, types = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         return Conformers(positions.cpu(), elements[types.cpu().argmax(-1)].where(mask, 0), mask)
@@ -277,7 +273,7 @@ class MoleculeDiffusion(Prior):
             real = part.mask[..., None]
             return (wrong.square() * real).sum((1, 2)) / (part.sizes.clamp(min=1) * (3 + kinds))
 
-        return by_size(errors, molecules, _AT_ONCE_TRAINED)
+        return by_size(errors, molecules, self.net.at_once)
 
     def _noised(
         self, molecules: Conformers, level: Tensor, moved: Tensor, changed: Tensor

@@ -124,7 +124,7 @@ class _Layer(nn.Module):
 
 
 class _Pair(nn.Module):
-    """A smoothly rectified linear function of the states of two atoms and of their two squared distances, for all pairs."""
+    """A smoothly rectified linear function of the states of two atoms and of their two squared distances."""
 
     def __init__(self, width: int):
         super().__init__()

@@ -13,12 +13,10 @@ from torch.nn import functional
 
 from metaprior.errors import MetapriorError, ShapeError, check_positive
 from metaprior.molecules.conformer_net import ConformerNet
-from metaprior.molecules.conformers import Conformers
+from metaprior.molecules.conformers import Conformers, by_size
 from metaprior.nets import uninitialised
 
 __all__ = ["SumPooled", "composition"]
-
-_AT_ONCE = 256
 
 
 class SumPooled:
@@ -103,23 +101,23 @@ class SumPooled:
         """Return values `(N,)`, or `(N, D)` if those to learn from were."""
         if not hasattr(self, "net_"):
             raise MetapriorError("predict: expected `fit` to be called before")
-        parts = [
-            self._outputs(molecules.take(slice(start, start + _AT_ONCE)))
-            for start in range(0, len(molecules.mask), _AT_ONCE)
-        ]
-        outputs = torch.cat(parts).double() if parts else self.spread_.new_zeros(0, len(self.spread_))
-        values = outputs * self.spread_ + _explained(
+        values = self._outputs(molecules).double() * self.spread_ + _explained(
             self.explained_, composition(molecules, self.net.elements).double()
         )
         return (values[:, 0] if self.flat_ else values).float()
 
     def _outputs(self, molecules: Conformers) -> Tensor:
         """Return the sum over atoms, `(N, D)`."""
-        found = molecules.trimmed()
         weight = self.head_.weight
-        types, time = self.net_.types(found.elements), weight.new_zeros(len(found.mask))
-        state = self.net_.trace(found.positions.to(weight), types, found.mask, time).states[-1]
-        return (self.head_(state) * found.mask[..., None]).sum(1)
+        if not len(molecules.mask):
+            return weight.new_zeros(0, len(weight))
+
+        def outputs(part: Conformers, index: Tensor) -> Tensor:
+            types, time = self.net_.types(part.elements), weight.new_zeros(len(index))
+            state = self.net_.trace(part.positions.to(weight), types, part.mask, time).states[-1]
+            return (self.head_(state) * part.mask[..., None]).sum(1)
+
+        return by_size(outputs, molecules, self.net.at_once)
 
 
 def composition(molecules: Conformers, elements: tuple[int, ...]) -> Tensor:
