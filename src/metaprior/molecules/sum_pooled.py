@@ -5,6 +5,7 @@ Axis letters: N molecules, A atoms, K elements, D target features.
 
 import copy
 import math
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -77,6 +78,7 @@ class SumPooled:
         left = values - _explained(self.explained_, counts)
         self.spread_ = left.std(0, correction=0).clamp(min=1e-6)
         self.net_ = copy.deepcopy(self.net).requires_grad_(True).train()
+        self._standardise(molecules)
         self.head_ = uninitialised(nn.Linear, self.net.width, values.shape[1]).to(self.net.noise.weight)
         nn.init.zeros_(self.head_.weight)
         nn.init.zeros_(self.head_.bias)
@@ -113,11 +115,35 @@ class SumPooled:
             return weight.new_zeros(0, len(weight))
 
         def outputs(part: Conformers, index: Tensor) -> Tensor:
-            types, time = self.net_.types(part.elements), weight.new_zeros(len(index))
-            state = self.net_.trace(part.positions.to(weight), types, part.mask, time).states[-1]
+            state, kinds = self._states(part)
+            state = (state - kinds @ self.usual_) / self.scale_
             return (self.head_(state) * part.mask[..., None]).sum(1)
 
         return by_size(outputs, molecules, self.net.at_once)
+
+    def _states(self, molecules: Conformers) -> tuple[Tensor, Tensor]:
+        """Return the last states `(N, A, H)` of atoms, and which element each is of, `(N, A, K)`, as zeros and ones."""
+        types = self.net_.types(molecules.elements)
+        time = types.new_zeros(len(molecules.mask))
+        trace = self.net_.trace(molecules.positions.to(types), types, molecules.mask, time)
+        return trace.states[-1], (types > 0).to(types)
+
+    @torch.no_grad()
+    def _standardise(self, molecules: Conformers) -> None:
+        """Keep what the states of an element's atoms have in common before training, `(K, H)`, and the spread beyond.
+
+        A sum of raw states is for the most part numbers of atoms, which composition has explained, and the rest would
+        be learnt a hundred times as slowly.
+        """
+        pieces = molecules.mask.split(self.net.at_once)
+        done = [0, *torch.tensor([len(piece) for piece in pieces]).cumsum(0).tolist()]
+        found = [self._states(molecules.take(slice(first, last))) for first, last in pairwise(done)]
+        real = molecules.mask
+        state, kinds = (torch.cat(parts)[real] for parts in zip(*found, strict=True))
+        self.usual_ = kinds.T @ state / kinds.sum(0)[:, None].clamp(min=1)
+        spread = (state - kinds @ self.usual_).square().mean(0).sqrt()
+        size = float(molecules.sizes.double().mean().clamp(min=1))
+        self.scale_ = spread.clamp(min=1e-3 * float(spread.max()) + 1e-9) * size**0.5
 
 
 def composition(molecules: Conformers, elements: tuple[int, ...]) -> Tensor:
