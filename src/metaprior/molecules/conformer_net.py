@@ -67,6 +67,9 @@ class ConformerNet(nn.Module):
         self.noise = uninitialised(nn.Linear, width, len(self.elements))
         self.head = None if outputs is None else uninitialised(nn.Linear, width, outputs)
         initialise(nn.ModuleDict({"noise_head": self.noise}), seed + 1)
+        with torch.no_grad():
+            # To begin with hardly any noise is told; states of many layers would tell far too much.
+            self.noise.weight.mul_(0.03)
         if self.head is not None:
             initialise(nn.ModuleDict({"head": self.head}), seed + 2)
 

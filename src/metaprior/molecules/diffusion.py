@@ -72,7 +72,8 @@ class MoleculeDiffusion(Prior):
     incremental: ClassVar[bool] = True
     headless: ClassVar[bool] = True
     needs_net: ClassVar[str | None] = "egnn"
-    outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 1}
+    # At larger rates the first steps throw atoms about, and the network takes long to come back.
+    outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 4e-4, "tasks_per_step": 1}
 
     def __init__(
         self,
