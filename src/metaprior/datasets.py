@@ -153,6 +153,17 @@ DATASETS: Mapping[str, DataSet] = {
             ),
         },
     ),
+    "qm7_3d": DataSet(
+        "geometries and energies of 7,101 molecules of at most seven heavy atoms (Rupp et al. 2012)",
+        "MIT for the package qml, which they come with; cite Rupp et al. 2012",
+        {
+            "qm7_xyz.zip": DataFile(
+                "https://github.com/qmlcode/qml/tree/8bb833cdbbe6/tests",
+                "4b7bd83e3f704fa4ce9b1014fc9a30ed23452bfb00069a643bc535c811f768cb",
+                packed=True,
+            ),
+        },
+    ),
     "pmhc": DataSet(
         "234,295 affinities of peptides for MHC molecules of class I, and the pseudosequences of 13,008 alleles "
         "(O'Donnell et al. 2020, of IEDB)",

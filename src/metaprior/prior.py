@@ -52,6 +52,7 @@ class Prior(nn.Module, ABC):
         surrogate: whether `loss` stands in for an objective that it is not, so that only its gradient means something.
         headless: whether its network should end with features instead of outputs.
         batch_norm: whether its network may have batch norm.
+        needs_net: the name of the only network that it can have; None for any.
         outer: what `acquire` uses unless told otherwise: optimiser, learning rate, tasks of a step.
         transductive: whether a prediction may depend on the other queries.
         early: whether `stream` lets an input have its say before its label arrives; where labels are late, it then does
@@ -65,6 +66,7 @@ class Prior(nn.Module, ABC):
     surrogate: ClassVar[bool] = False
     headless: ClassVar[bool] = False
     batch_norm: ClassVar[bool] = True
+    needs_net: ClassVar[str | None] = None
     outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 16}
     transductive: bool = False
     early: bool = False

@@ -4,13 +4,27 @@ import inspect
 from collections.abc import Callable
 
 import pytest
+import torch
 
 import metaprior  # noqa: F401  (registers the priors)
 from metaprior.nets import net_for
 from metaprior.prior import Prior
 from metaprior.registry import priors
-from metaprior.tasks import TaskSpec
+from metaprior.tasks import Episode, TaskSpec
+from metaprior.tasks.source import Split
 from metaprior.testing import ToyTasks, conformance_checks
+
+
+class ToyConformers(ToyTasks):
+    """Three atoms of two elements at random places; padding, if any, is of examples."""
+
+    def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
+        episode = super().sample(tasks, generator, split)
+        for part in (episode.support, episode.query):
+            kinds = part.x[..., ::4]
+            kinds.copy_(torch.where(kinds > 0, 6, 8))
+        return episode
+
 
 SOURCES = {
     "mlp": {
@@ -22,8 +36,18 @@ SOURCES = {
         "regression": ToyTasks("regression", (1, 16, 16), outputs=2, shots=4, queries=3),
     },
     "unet": {"segmentation": ToyTasks("segmentation", (2, 8, 8), outputs=3, shots=4, queries=3)},
+    "egnn": {
+        "classification": ToyConformers("classification", (12,), outputs=2, pool=4),
+        "regression": ToyConformers("regression", (12,), outputs=1, shots=4, queries=3),
+    },
 }
-SIZES = {"mlp": {"hidden": (8,)}, "conv4": {"width": 4}, "unet": {"widths": (4, 8)}}
+GENERAL = ("mlp", "conv4", "unet")
+SIZES = {
+    "mlp": {"hidden": (8,)},
+    "conv4": {"width": 4},
+    "unet": {"widths": (4, 8)},
+    "egnn": {"width": 4, "layers": 2, "elements": (6, 8)},
+}
 CHECKS = dict(conformance_checks())
 LONG = {"maml", "protonet"}
 STEPS = {net: {"steps": 2, "inner_steps": 1} for net in SOURCES} | {"mlp": {"steps": 3, "inner_steps": 2}}
@@ -50,7 +74,7 @@ def kinds(name: str, net: str) -> list[str]:
 CASES = [
     pytest.param(name, net, kind, id=f"{name}-{net}-{kind}")
     for name in priors
-    for net in SOURCES
+    for net in ((priors[name].needs_net,) if priors[name].needs_net else GENERAL)
     for kind in kinds(name, net)
 ]
 

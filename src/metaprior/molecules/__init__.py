@@ -4,28 +4,42 @@ Importing this package does not import RDKit, which is needed only where a struc
 """
 
 from metaprior.molecules.assay_table import AssayTable
+from metaprior.molecules.conformers import Conformer, Conformers, embed, read_conformers
+from metaprior.molecules.diffusion import MoleculeDiffusion
 from metaprior.molecules.fsmol import FSMol
+from metaprior.molecules.generative import Generative, GenerativePrior
 from metaprior.molecules.immunomodulators import Immunomodulators
 from metaprior.molecules.mhc import PeptideMHC
 from metaprior.molecules.moleculenet import MoleculeNet, ToxicityTasks
 from metaprior.molecules.nci import NCI
 from metaprior.molecules.probe import MultitaskProbe
 from metaprior.molecules.protocol import assay_protocol
+from metaprior.molecules.qm7 import QM7
 from metaprior.molecules.sequence_featurisers import Aligned, Composition, KMers
+from metaprior.molecules.sum_pooled import SumPooled
 from metaprior.molecules.titan import Titan
 
 __all__ = [
     "NCI",
+    "QM7",
     "Aligned",
     "AssayTable",
     "Composition",
+    "Conformer",
+    "Conformers",
     "FSMol",
+    "Generative",
+    "GenerativePrior",
     "Immunomodulators",
     "KMers",
+    "MoleculeDiffusion",
     "MoleculeNet",
     "MultitaskProbe",
     "PeptideMHC",
+    "SumPooled",
     "Titan",
     "ToxicityTasks",
     "assay_protocol",
+    "embed",
+    "read_conformers",
 ]
