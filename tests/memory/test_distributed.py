@@ -182,25 +182,29 @@ def test_it_learns_which_character_of_a_scene_to_find():
     assert overlap["all"][2] > overlap["none"][2] + 0.2
 
 
+def acquired_accuracy(seed, steps=1100, delay=1, **arguments):
+    """Acquire a memory on small characters and return its accuracy on streams of others."""
+    source = Streams(Strokes(ways=3, shots=10, queries=1), delay, steps=10)
+    prior = DistributedMemory(ConvNet(1, 10, 3, seed=seed), (1, 10, 10), 3, **arguments)
+    acquire(prior, source, steps=steps, tasks_per_step=64, clip=1.0, anneal=False, validations=0, seed=seed)
+    return evaluate(prior, source, episodes=1000).mean
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_memory_in_all_layers_told_labels_learns_what_memory_in_the_last_cannot(seed):
-    """SPEC of the thesis' claim: distributed with feedback, far better than at the end alone; at chance without."""
-    source = Streams(Strokes(ways=3, shots=10, queries=1), steps=10)
-    accuracy = {}
-    for name, arguments, steps in (
-        ("distributed", {}, 1100),
-        ("at the end", {"where": "last"}, 1100),
-        ("told at the end", {"feedback": "last"}, 1100),
-        ("told nothing", {"feedback": "none"}, 300),
-    ):
-        prior = DistributedMemory(ConvNet(1, 10, 3, seed=seed), (1, 10, 10), 3, **arguments)
-        acquire(prior, source, steps=steps, tasks_per_step=64, clip=1.0, anneal=False, validations=0, seed=seed)
-        accuracy[name] = evaluate(prior, source, episodes=500).mean
-    assert accuracy["distributed"] > 0.75
-    assert accuracy["at the end"] < 0.5
-    assert accuracy["told at the end"] < accuracy["distributed"] - 0.1
-    assert abs(accuracy["told nothing"] - 1 / 3) < 0.04
+def test_memory_in_all_layers_learns_what_memory_in_the_last_cannot():
+    """The thesis' claims, over five seeds: far better than memory at the end, however long that is acquired; and late
+    labels are borne better. A memory that is told nothing is at chance."""
+    kinds = {
+        "all layers": {},
+        "last": {"where": "last", "steps": 3300},
+        "all layers, late": {"delay": 3},
+        "last, late": {"where": "last", "delay": 3},
+    }
+    mean = {kind: sum(acquired_accuracy(seed, **given) for seed in range(5)) / 5 for kind, given in kinds.items()}
+    assert mean["all layers"] > 0.75
+    assert mean["all layers"] > mean["last"] + 0.1
+    assert mean["all layers, late"] > mean["last, late"] + 0.1
+    assert abs(acquired_accuracy(0, steps=300, feedback="none") - 1 / 3) < 0.04
 
 
 def test_unknown_choices_are_refused():
