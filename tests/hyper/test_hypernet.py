@@ -1,5 +1,6 @@
 """Hypernetworks acquired with MAML: what a task changes, right derivatives, and better priors for sinusoids."""
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -151,10 +152,10 @@ def test_an_unknown_choice_of_what_adapts_is_refused():
         Hypernet(MLP(1, 1), adapts="cod")
 
 
-@pytest.fixture(scope="module", params=[None, 30], ids=["many tasks", "30 tasks"])
-def errors(request):
+@functools.cache
+def acquired_errors(train_tasks):
     """Mean squared errors on sinusoids after a like time of acquisition, by prior, amplitude and inner steps."""
-    source = Sinusoid(queries=20, train_tasks=request.param)
+    source = Sinusoid(queries=20, train_tasks=train_tasks)
     ranges = {"like": Sinusoid(queries=50), "larger": Sinusoid(queries=50, amplitude=(5.0, 8.0))}
     found = {}
     for name, prior, steps in (
@@ -168,6 +169,11 @@ def errors(request):
             for amplitudes, test in ranges.items():
                 found[name, amplitudes, inner_steps] = evaluate(prior, test, episodes=200).mean
     return found
+
+
+@pytest.fixture(params=[None, 30], ids=["many tasks", "30 tasks"])
+def errors(request):
+    return acquired_errors(request.param)
 
 
 @pytest.mark.parametrize("plain", ["plain", "wide"])
