@@ -23,6 +23,8 @@ CLAIMS = {
     "everywhere, told nothing": {"feedback": "none"},
     "everywhere, labels 3 steps late": {"delay": 3},
     "in the last block, labels 3 steps late": {**LAST, "delay": 3},
+    "everywhere, labels 3 steps late, twice the steps": {"delay": 3, "steps": 2},
+    "in the last block, labels 3 steps late, twice the steps": {**LAST, "delay": 3, "steps": 2},
 }
 BESIDE = {
     "in the first block": {"where": r"blocks\.0"},
@@ -54,12 +56,13 @@ def score(seed, steps=1, delay=1, **arguments):
 
 
 def table(rows):
-    """Return the rows as Markdown: percentages, means over seeds with the least and most."""
+    """Return the rows as Markdown: percentages, means over seeds, with the least and most of several."""
     numbers = range(1, 6)
     lines = [f"| memory | all steps | {' | '.join(f'{n}.' for n in numbers)} | parameters |", "|" + " --- |" * 8]
     for kind, seeds in rows.items():
         means = [100 * row["mean"] for row in seeds.values()]
-        cells = [f"{sum(means) / len(means):.1f} ({min(means):.1f} to {max(means):.1f})"]
+        spread = f" ({min(means):.1f} to {max(means):.1f})" if len(means) > 1 else ""
+        cells = [f"{sum(means) / len(means):.1f}{spread}"]
         shown = torch.tensor([row["by_presentation"] for row in seeds.values()]).mean(0)
         cells += [f"{100 * value:.0f}" for value in shown.tolist()]
         lines.append(f"| {kind} | {' | '.join(cells)} | {next(iter(seeds.values()))['parameters']:,} |")
