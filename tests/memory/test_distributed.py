@@ -197,8 +197,8 @@ def test_memory_in_all_layers_learns_what_memory_in_the_last_cannot():
     kinds = {
         "all layers": {},
         "last": {"where": "last", "steps": 3300},
-        "all layers, late": {"delay": 3},
-        "last, late": {"where": "last", "delay": 3},
+        "all layers, late": {"delay": 3, "steps": 2200},
+        "last, late": {"where": "last", "delay": 3, "steps": 2200},
     }
     mean = {kind: sum(acquired_accuracy(seed, **given) for seed in range(5)) / 5 for kind, given in kinds.items()}
     assert mean["all layers"] > 0.75
