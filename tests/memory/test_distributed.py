@@ -191,9 +191,31 @@ def acquired_accuracy(seed, steps=1100, delay=1, **arguments):
 
 
 @pytest.mark.slow
-def test_memory_in_all_layers_learns_what_memory_in_the_last_cannot():
-    """The thesis' claims, over five seeds: far better than memory at the end, however long that is acquired; and late
-    labels are borne better. A memory that is told nothing is at chance."""
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.xfail(strict=True, reason="memory at the end gets to 60 to 67 % too, and labels told there alone suffice")
+def test_memory_in_all_layers_told_labels_learns_what_memory_in_the_last_cannot(seed):
+    """The thesis' claims with the margins that were set beforehand: a miss, kept so that it is seen if it goes away."""
+    accuracy = {
+        name: acquired_accuracy(seed, **given)
+        for name, given in (
+            ("distributed", {}),
+            ("at the end", {"where": "last"}),
+            ("told at the end", {"feedback": "last"}),
+            ("told nothing", {"feedback": "none", "steps": 300}),
+        )
+    }
+    assert accuracy["distributed"] > 0.75
+    assert accuracy["at the end"] < 0.5
+    assert accuracy["told at the end"] < accuracy["distributed"] - 0.1
+    assert abs(accuracy["told nothing"] - 1 / 3) < 0.04
+
+
+@pytest.mark.slow
+def test_memory_in_all_layers_is_better_than_in_the_last_over_seeds():
+    """What is left of the claims: weaker, of means over seeds, and written after the numbers were known.
+
+    That late labels need 2,200 steps was seen on these test streams, with two of the seeds.
+    """
     kinds = {
         "all layers": {},
         "last": {"where": "last", "steps": 3300},
