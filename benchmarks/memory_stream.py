@@ -28,6 +28,7 @@ PLAIN, PLAIN_KEEP = "plain loop over steps", "plain loop, keep_memory()"
 OURS, OURS_KEEP = "metaprior", "metaprior, keep_memory()"
 LENGTHS = (50, 100, 200)
 LONG = 10_000
+MEMORY_STREAMS = 16
 
 
 def build(**arguments):
@@ -95,7 +96,7 @@ def worker(options):
     torch.set_num_threads(options.threads)
     if options.row in (PLAIN_KEEP, OURS_KEEP):
         keep_memory()
-    prior, stream = build(), draw(options.streams, options.steps)
+    prior, stream = build(), draw(options.streams[0], options.steps)
     predict = prior.stream if options.row in (OURS, OURS_KEEP) else lambda stream: plain(prior, stream)
     for _ in sys.stdin:
         start = clock(options.clock)
@@ -108,8 +109,8 @@ def memory_worker(options):
     torch.set_num_threads(options.threads)
     group = 10 if options.row == "saved" else None
     prior = build(steps_at_once=group, save_memory=options.row == "saved")
-    outer_step(prior, prior.stream, draw(options.streams, 2))
-    stream = draw(options.streams, options.steps)
+    outer_step(prior, prior.stream, draw(options.streams[0], 2))
+    stream = draw(options.streams[0], options.steps)
     gc.collect()
     before = peak_mb()
     for _ in sys.stdin:
@@ -148,34 +149,21 @@ def ask(job, row, options, rounds=1, **changed):
     return answers
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--streams", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
-    parser.add_argument("--job", default=None, help=argparse.SUPPRESS)
-    parser.add_argument("--row", default=OURS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.job is not None:
-        {"speed": worker, "memory": memory_worker, "inference": inference_worker}[options.job](options)
-        return
-    torch.set_num_threads(options.threads)
-    check()
+def compare(options, streams):
+    """Let a step of each row take turns with the others, over so many streams at once; return what they took."""
     names = (PLAIN, PLAIN_KEEP, OURS, OURS_KEEP)
     shared = ["--threads", str(options.threads), "--clock", options.clock, "--job", "speed"]
-    shared += ["--streams", str(options.streams), "--steps", str(options.steps)]
+    shared += ["--streams", str(streams), "--steps", str(options.steps)]
     workers = {name: Worker([__file__, *shared, "--row", name], options.threads) for name in names}
     answers = [{name: workers[name].ask() for name in names} for _ in range(options.rounds + 1)][1:]
     for process in workers.values():
         process.close()
     with FlopCounterMode(display=False) as counter:
         prior = build()
-        outer_step(prior, lambda stream: plain(prior, stream), draw(options.streams, options.steps))
+        outer_step(prior, lambda stream: plain(prior, stream), draw(streams, options.steps))
     peak = matmul_peak(options.clock)
     seconds = {name: [each[name]["seconds"] for each in answers] for name in names}
-    rows = {
+    return {
         name: {
             "milliseconds_a_step": spread(1e3 * value / options.steps for value in seconds[name]),
             "ratio_to_plain": spread(slow / value for slow, value in zip(seconds[PLAIN], seconds[name], strict=True)),
@@ -187,22 +175,42 @@ def main():
         }
         for name in names
     }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16, 64], help="at once")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--job", default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--row", default=OURS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job is not None:
+        {"speed": worker, "memory": memory_worker, "inference": inference_worker}[options.job](options)
+        return
+    torch.set_num_threads(options.threads)
+    check()
+    rows = {streams: compare(options, streams) for streams in options.streams}
     grown = {
-        kind: {steps: ask("memory", kind, options, steps=steps)[0] for steps in LENGTHS} for kind in ("kept", "saved")
+        kind: {steps: ask("memory", kind, options, streams=MEMORY_STREAMS, steps=steps)[0] for steps in LENGTHS}
+        for kind in ("kept", "saved")
     }
-    followed = ask("inference", OURS, options, steps=LONG)[0]
+    followed = ask("inference", OURS, options, streams=1, steps=LONG)[0]
     followed["single_ms"] = spread(followed["single_ms"])
     result = {
         "what": f"Conv4-{WIDTH}, group norm, a ConvLSTM behind each block, {SIZE}x{SIZE}, both passes, float32",
         "settings": {key: value for key, value in vars(options).items() if key not in ("job", "row")},
-        "machine": machine(matmul_peak_gflops=round(peak / 1e9, 1)),
-        "rows": rows,
-        "memory_mb_by_steps": grown,
+        "machine": machine(matmul_peak_gflops=round(matmul_peak(options.clock) / 1e9, 1)),
+        "rows_by_streams": rows,
+        "memory_mb_by_steps": {"streams": MEMORY_STREAMS, **grown},
         "inference": {"steps": LONG, **followed},
     }
     ratio = "{median:.2f} ({lower:.2f} to {upper:.2f})"
     cells = [
         [
+            str(streams),
             name,
             f"{values['milliseconds_a_step']['median']:.1f}",
             ratio.format(**values["ratio_to_plain"]),
@@ -210,18 +218,19 @@ def main():
             f"{values['peak_mb']:.0f}",
             f"{values['share_of_peak']:.0%}",
         ]
-        for name, values in rows.items()
+        for streams, named in rows.items()
+        for name, values in named.items()
     ]
     columns = [
+        "streams",
         "",
         f"ms a step ({options.clock})",
-        "ratio to the loop",
-        "to it with keep_memory()",
+        "to the loop",
+        "to it, memory kept",
         "peak MB",
         "of peak",
     ]
-    title = f"{options.streams} streams of {options.steps} steps; {options.threads} threads"
-    report("memory_stream", title, columns, cells, result)
+    report("memory_stream", f"{options.steps} steps; {options.threads} threads", columns, cells, result)
     for kind, by_steps in grown.items():
         figures = ", ".join(f"{steps} steps {grew:.0f} MB" for steps, grew in by_steps.items())
         print(f"{'with save_memory' if kind == 'saved' else 'without'}: {figures}")
