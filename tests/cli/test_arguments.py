@@ -3,11 +3,14 @@
 from typing import Literal
 
 import pytest
+import torch
 import yaml
 
 from metaprior.cli.arguments import Choice, Parser
+from metaprior.cli.choices import PRIOR
 from metaprior.errors import MetapriorError, UnknownNameError
-from metaprior.registry import Registry
+from metaprior.registry import Registry, arguments, priors
+from metaprior.tasks.episode import TaskSpec
 
 
 class Waves:
@@ -131,3 +134,24 @@ def test_a_file_of_no_options(parser, tmp_path, text, match):
     (tmp_path / "options.yaml").write_text(text)
     with pytest.raises(MetapriorError, match=match):
         parser().parse(["--config", str(tmp_path / "options.yaml")])
+
+
+SPECS = [
+    TaskSpec("classification", (8,), 3, unknown=True),
+    TaskSpec("classification", (512,), 2, pool=10),
+    TaskSpec("regression", (512,), 1),
+    TaskSpec("classification", (1, 16, 16), 5),
+]
+
+
+@pytest.mark.parametrize("name", [name for name in priors if not priors.resolve(name)[1]])
+def test_defaults_of_options_leave_what_fits_the_tasks(name):
+    cls = priors[name]
+    parser = Parser("acquire", "", [PRIOR])
+    given = parser.given(parser.parse(["--prior", name]), "prior")
+    for spec in SPECS:
+        if spec.kind not in cls.kinds or cls.needs_net is not None:
+            continue
+        fitting, built = (arguments(cls.for_tasks(spec, **options)) for options in ({}, given))
+        plain = {key for key, value in fitting.items() if not isinstance(value, torch.nn.Module)}
+        assert {key: built[key] for key in plain} == {key: fitting[key] for key in plain}

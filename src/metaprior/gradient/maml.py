@@ -49,7 +49,8 @@ class MAML(Prior):
         test_steps: inner steps in evaluation mode; None for `inner_steps`.
         chunk: how many tasks are computed at once: 1 loops over tasks, a larger number maps over so many of them,
             "auto" loops for convolutions on a CPU and else takes all at once. Results do not depend on it.
-        save_memory: keep the weights alone after each inner step, and compute the rest again in the backward pass.
+        save_memory: keep the weights alone after each inner step, and compute the rest again in the backward pass;
+            None for what `for_tasks` chose: no, but for priors that step on one example at a time.
 
     Source: Finn et al. 2017 (arXiv 1703.03400), algorithm 2. Differs: batch statistics come from the support set
     unless `transductive`; before any example a net with batch norm can only use the statistics of its queries.
@@ -74,7 +75,7 @@ class MAML(Prior):
         transductive: bool = False,
         test_steps: int | None = None,
         chunk: int | Literal["auto"] = "auto",
-        save_memory: bool = False,
+        save_memory: bool | None = None,
     ):
         super().__init__()
         check_positive(chunk=None if chunk == "auto" else chunk)
@@ -88,7 +89,7 @@ class MAML(Prior):
         self.transductive = transductive
         self.test_steps = test_steps
         self.chunk = chunk
-        self.save_memory = save_memory
+        self.save_memory = bool(save_memory)
         if norms := builtin_norms(net):
             raise MetapriorError(
                 f"net: '{norms[0]}' is one of torch's own batch or instance norms, whose second derivatives are wrong "

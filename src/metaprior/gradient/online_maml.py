@@ -56,7 +56,9 @@ class OnlineMAML(MAML):
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network of as many outputs as the tasks have; Conv4 has group norm here."""
         net = default_net(spec, spec.outputs, seed, batch_norm=False) if net is None else net
-        return super().for_tasks(spec, net, seed, **({"save_memory": True} | arguments))
+        if arguments.get("save_memory") is None:
+            arguments["save_memory"] = True
+        return super().for_tasks(spec, net, seed, **arguments)
 
     def observe(self, state: FastWeights, examples: Examples) -> FastWeights:
         """Take gradient steps on each example in turn; see `MAML.observe`."""

@@ -41,9 +41,11 @@ class MultitaskProbe(Prior):
         outputs: C or D.
         pool: G, the number of classes of the training tasks together; None where tasks share their targets.
         probe: "logistic" regression, or "quadratic", a Gaussian for each class; regression has a ridge in any case.
-        scale: the length of a feature vector, the larger the less the probe is regularised.
+        scale: the length of a feature vector, the larger the less the probe is regularised; None for 4, or 2 where
+            `for_tasks` finds fingerprints.
         moderate: draw the probabilities of the logistic probe towards a half where its weights are uncertain.
-        inputs: the length of the input itself, put beside the features for the probe; 0 leaves it out.
+        inputs: the length of the input itself, put beside the features for the probe; 0 leaves it out. None for 0, or 1
+            where `for_tasks` finds fingerprints.
 
     Source: a backbone with a head for each task is the multi-task baseline of FS-Mol (Stanley et al. 2021); probes of
     it are from Formont et al. 2024 (arXiv 2404.02314), whose quadratic probe is fitted by gradient descent: ours is
@@ -66,9 +68,9 @@ class MultitaskProbe(Prior):
         outputs: int = 2,
         pool: int | None = None,
         probe: Literal["logistic", "quadratic"] = "logistic",
-        scale: float = 4.0,
+        scale: float | None = None,
         moderate: bool = True,
-        inputs: float = 0.0,
+        inputs: float | None = None,
     ):
         super().__init__()
         check_positive(outputs=outputs, scale=scale)
@@ -81,9 +83,9 @@ class MultitaskProbe(Prior):
         self.outputs = outputs
         self.pool = pool
         self.probe = probe
-        self.scale = scale
+        self.scale = 4.0 if scale is None else scale
         self.moderate = moderate
-        self.inputs = inputs
+        self.inputs = 0.0 if inputs is None else inputs
         self.head = uninitialised(nn.Linear, features, outputs if pool is None else pool)
         initialise(nn.ModuleDict({"head": self.head}), seed=0)
 
@@ -96,7 +98,8 @@ class MultitaskProbe(Prior):
         """
         if net is None and not spec.is_image and math.prod(spec.x_shape) >= _WIDE:
             net = MLP(math.prod(spec.x_shape), hidden=(1024, 512), norm="layer", seed=seed, dropout=0.2)
-            arguments = {"scale": 2.0, "inputs": 1.0} | arguments
+            short = {"scale": 2.0, "inputs": 1.0}
+            arguments |= {name: length for name, length in short.items() if arguments.get(name) is None}
         return cls(
             default_net(spec, None, seed) if net is None else net,
             **({"outputs": spec.outputs, "pool": spec.pool} | arguments),
