@@ -42,6 +42,7 @@ def test_lenient_accepts_valences_that_older_versions_did():
         ("O.[Na+].[Cl-].CO", "CO"),
         ("C[N+](C)(C)C", "C[N+](C)(C)C"),
         ("C[N+](=O)[O-]", "C[N+](=O)[O-]"),
+        ("[Fe+2].c1cc[cH-]c1.c1cc[cH-]c1", "c1cc[cH-]c1"),
     ],
 )
 def test_salts_and_mixtures(given, kept):

@@ -21,7 +21,7 @@ from metaprior.data import cache_folder
 from metaprior.errors import DataError, missing
 from metaprior.molecules.featurisers import Featuriser, featuriser_of
 from metaprior.molecules.rows import SparseRows
-from metaprior.molecules.structure import Molecule, Salts, needed, quiet, rdkit_version
+from metaprior.molecules.structure import POLICY, Molecule, Salts, needed, quiet, rdkit_version
 
 __all__ = ["Featurised", "featurise"]
 
@@ -101,7 +101,7 @@ def featurise(
         texts, space, cache, processes = list(map(_spelt, molecules)), "", False, 1
     else:
         texts = [given.strip() if isinstance(given, str) else _written(given) for given in molecules]
-        space = f"{featuriser.digest}-{salts}-{int(lenient)}-{rdkit_version()}"
+        space = f"{featuriser.digest}-{salts}-{POLICY}-{int(lenient)}-{rdkit_version()}"
     distinct = list(dict.fromkeys(texts))
     known: dict[str, _One] = {}
     with _store(cache) as store:

@@ -7,12 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 from metaprior.errors import DataError, missing
 
-__all__ = ["Molecule", "Salts", "needed", "parse", "quiet", "rdkit_version", "standardise"]
+__all__ = ["POLICY", "Molecule", "Salts", "needed", "parse", "quiet", "rdkit_version", "standardise"]
 
 Molecule: TypeAlias = Any
 """An RDKit Mol."""
 Salts = Literal["largest", "keep"]
 """What is done to salts and mixtures: keep the largest organic fragment, neutralised; or keep all as it is."""
+
+POLICY = 2
+"""How many times what is done to salts has changed; features are kept apart by it."""
 
 
 def needed(module: str) -> Any:
@@ -86,7 +89,8 @@ def standardise(molecule: Molecule, salts: Salts = "largest") -> tuple[Molecule,
     """Return a molecule as it is featurised, and a note on what was done to it; None where nothing was.
 
     With "largest", the largest organic fragment is kept (the largest fragment where none has carbon), and charges are
-    neutralised where adding or removing protons can do so.
+    neutralised where adding or removing protons can do so and leaves a possible structure: the ring of a metallocene
+    stays an anion.
 
     Example:
         >>> standardise(parse("CC(=O)[O-].[Na+]"))[1]
@@ -103,7 +107,9 @@ def standardise(molecule: Molecule, salts: Salts = "largest") -> tuple[Molecule,
         return molecule, None
     with quiet():
         kept = standard.LargestFragmentChooser(preferOrganic=True).choose(molecule) if mixed else molecule
-        kept = standard.Uncharger().uncharge(kept)
+        neutral = standard.Uncharger().uncharge(kept)
+        if chem.MolFromSmiles(chem.MolToSmiles(neutral)) or not chem.MolFromSmiles(chem.MolToSmiles(kept)):
+            kept = neutral
     before, after = chem.MolToSmiles(molecule), chem.MolToSmiles(kept)
     if before == after:
         return molecule, None
