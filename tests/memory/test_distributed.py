@@ -1,5 +1,7 @@
 """Layer-distributed memory: where it sits, what it is told, how it is scheduled; that it learns within a stream."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -182,6 +184,7 @@ def test_it_learns_which_character_of_a_scene_to_find():
     assert overlap["all"][2] > overlap["none"][2] + 0.2
 
 
+@cache
 def acquired_accuracy(seed, steps=1100, delay=1, **arguments):
     """Acquire a memory on small characters and return its accuracy on streams of others."""
     source = Streams(Strokes(ways=3, shots=10, queries=1), delay, steps=10)
