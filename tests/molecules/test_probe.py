@@ -121,6 +121,15 @@ def test_wrong_arguments():
         MultitaskProbe(nn.Flatten())
 
 
+def test_sharpness_multiplies_logits():
+    x, y, asked = (part[None].float() if part.is_floating_point() else part[None] for part in task())
+    plain, sharp = (
+        prior.predict(prior.observe(prior.start(1), Examples(x, y)), asked)
+        for prior in (MultitaskProbe(MLP(5, seed=0), sharpness=factor) for factor in (None, 3.0))
+    )
+    torch.testing.assert_close(sharp, 3 * plain)
+
+
 def test_fingerprints_get_a_wide_network():
     source = ToyTasks("classification", (2048,), outputs=2)
     assert MultitaskProbe.for_tasks(source.spec).net.hidden == (1024, 512)
