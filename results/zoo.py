@@ -1,16 +1,20 @@
 """Put acquired priors into the package, each with its measured score: `python results/zoo.py RUNS`.
 
-RUNS holds a folder for each entry below, as `results/omniglot/run.sh`, `results/glyphs/run.sh` and
-`results/hyperfields/run.sh` write them.
+RUNS holds a folder for each entry below, as `results/omniglot/run.sh`, `results/glyphs/run.sh`,
+`results/hyperfields/run.sh` and `results/fsmol/run.sh` write them. What a prior of molecules scored is read from
+`results/fsmol/result.json`.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import torch
 
 from metaprior import evaluate, load, read_card, save
+from metaprior.datasets import DATASETS
 from metaprior.fields import generate, psnr, render_views
+from metaprior.molecules import MultitaskProbe
 from metaprior.registry import build
 from metaprior.tasks import Glyphs, Omniglot
 
@@ -45,6 +49,26 @@ def main():
         print(name, score, flush=True)
     if (path := Path(sys.argv[1]) / "hyperfields" / "zoo").exists():
         keep_scenes(path)
+    if (path := Path(sys.argv[1]) / "fsmol" / "multitask_probe").exists():
+        keep_molecules(path)
+
+
+def keep_molecules(path):
+    """Save a prior over assays without the heads of its training assays, and what it scored."""
+    acquired, card = load(path), read_card(path)
+    prior = MultitaskProbe(
+        acquired.net, probe=acquired.probe, scale=acquired.scale, inputs=acquired.inputs, sharpness=acquired.sharpness
+    )
+    rows = json.loads((Path(__file__).parent / "fsmol" / "result.json").read_text())["rows"]
+    rows = [row for row in rows if row["method"] == path.name and row["kind"] == "classification"]
+    scores = ", ".join(f"{row['delta_auprc']:.3f} at {row['support']}" for row in rows)
+    parameters = sum(value.numel() for value in prior.parameters())
+    licence = f"acquired on FS-Mol, {DATASETS['fsmol'].licence}"
+    score = f"delta-AUPRC {scores} on the test assays of FS-Mol; {parameters:,} parameters; {licence}"
+    facts = {key: card[key] for key in ("tasks", "inputs", "data_hash", "seed", "step", "seconds")}
+    facts["spec"] = {**card["spec"], "pool": None}
+    save(prior, ZOO / "molecules.safetensors", **facts, licence=licence, score=score, result=rows)
+    print("molecules", score, flush=True)
 
 
 def keep_scenes(path):

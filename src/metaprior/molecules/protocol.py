@@ -20,7 +20,7 @@ from metaprior.tasks.episode import Episode
 from metaprior.tasks.source import Split
 from metaprior.tree import fingerprint
 
-__all__ = ["Method", "Protocol", "assay_protocol", "calibration_error", "scores_of"]
+__all__ = ["Method", "Protocol", "assay_protocol", "calibration_error", "predictor_of", "scores_of"]
 
 Method = Prior | Callable[[Episode], Tensor] | Any
 """A prior; a scikit-learn classifier or regressor; or a function from an episode to probabilities or values `(Q,)`."""
@@ -88,7 +88,7 @@ def assay_protocol(
     names = source.names(split)
     scored: dict[int, dict[str, dict[str, float]]] = {}
     hashes: list[str] = []
-    predictor = _predictor(method, source.spec.kind)
+    predictor = predictor_of(method, source.spec.kind)
     for size in sizes:
         scored[size] = {}
         eligible = [at for at, count in enumerate(source.sizes(split)) if count > size][:tasks]
@@ -177,7 +177,16 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.corrcoef(rank(left), rank(right))[0, 1])
 
 
-def _predictor(method: Method, kind: str) -> Callable[[Episode], Tensor]:
+def predictor_of(method: Method, kind: str) -> Callable[[Episode], Tensor]:
+    """Return what a method makes of an episode of one task: probabilities of the class 1, or values, `(Q,)`.
+
+    Raises:
+        MetapriorError: if it is no method, or not for this kind of tasks.
+
+    Example:
+        >>> predictor_of(lambda episode: episode.query.x.mean(-1)[0], "regression").__name__
+        '<lambda>'
+    """
     if isinstance(method, Prior):
         if kind not in method.kinds:
             raise MetapriorError(f"method: {type(method).__name__} is for {' and '.join(sorted(method.kinds))} tasks")

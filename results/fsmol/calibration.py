@@ -1,0 +1,68 @@
+"""Draw what share of molecules was active where a probability was said: `python results/fsmol/calibration.py RUNS`."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from metaprior import load
+from metaprior.molecules import FSMol
+from metaprior.molecules.controls import control
+from metaprior.molecules.protocol import predictor_of
+
+HERE = Path(__file__).parent
+SIZES = (16, 64, 256)
+BINS = np.linspace(0, 1, 11)
+
+
+def pooled(predict, source, size, draws):
+    """Return probabilities and labels of all queries of all test tasks."""
+    said, true = [], []
+    for at, count in enumerate(source.sizes("test")):
+        for draw in range(draws if count > size else 0):
+            episode = source.episode("test", at, size, torch.Generator().manual_seed(1000 * at + draw))
+            said.append(predict(episode).double().numpy())
+            true.append(episode.query.y[0].numpy())
+    return np.concatenate(said), np.concatenate(true)
+
+
+def main():
+    """Write `calibration.png`: a curve for each method and size, its points as large as molecules are many."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--methods", nargs="+", default=["multitask_probe", "niw_meta"])
+    parser.add_argument("--draws", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    source = FSMol()
+    methods = {name: load(options.runs / name) for name in options.methods}
+    methods |= {f"{name} (control)": control(name) for name in ("random_forest", "tanimoto_gp")}
+    figure, places = pyplot.subplots(1, len(SIZES), figsize=(11, 3.9), layout="constrained", sharey=True)
+    for size, place in zip(SIZES, places, strict=True):
+        place.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        for name, method in methods.items():
+            said, true = pooled(predictor_of(method, "classification"), source, size, options.draws)
+            index = np.clip(np.digitize(said, BINS) - 1, 0, len(BINS) - 2)
+            counts = np.bincount(index, minlength=len(BINS) - 1)
+            full = counts > 100
+            centres, shares = (
+                np.bincount(index, values, len(BINS) - 1)[full] / counts[full] for values in (said, true)
+            )
+            error = float((counts[full] * np.abs(centres - shares)).sum() / counts[full].sum())
+            (line,) = place.plot(centres, shares, linewidth=1.2, label=f"{name}: {error:.3f}")
+            place.scatter(centres, shares, s=150 * counts[full] / len(said), color=line.get_color())
+            print(size, name, f"{error:.4f}", flush=True)
+        place.set(title=f"{size} labels", xlabel="probability of being active that was said")
+        place.legend(title="calibration error", fontsize=8, title_fontsize=8)
+    places[0].set_ylabel("share that was active")
+    figure.savefig(HERE / "calibration.png", dpi=130)
+
+
+if __name__ == "__main__":
+    main()
