@@ -72,7 +72,10 @@ def text(value):
 
 
 def main():
-    """Write `result.json` and `table.md` beside this file, or into `--out`; what a run has already is kept."""
+    """Write `result.json` and `table.md` beside this file, or into `--out`.
+
+    What a run has already is not computed again, and rows of priors that RUNS lacks stay as they are.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", type=Path)
     parser.add_argument("--streams", type=int, default=STREAMS)
@@ -88,7 +91,9 @@ def main():
             write_text(kept, json.dumps(found | {"steps": card.get("step", 0), "seconds": card.get("seconds", 0.0)}))
             print(run.name, found["1"]["accuracy"], flush=True)
         seeds[run.name.rsplit("-", 1)[0]].append(json.loads(kept.read_text()))
-    rows = {name: together(found) for name, found in seeds.items()}
+    before = asked.out / "result.json"
+    rows = json.loads(before.read_text())["rows"] if before.exists() else {}
+    rows |= {name: together(found) for name, found in seeds.items()}
     result = {"versions": versions(), "streams": asked.streams, "rows": rows}
     write_text(asked.out / "result.json", json.dumps(result, indent=1) + "\n")
     write_text(asked.out / "table.md", table(rows))
