@@ -14,13 +14,15 @@ from metaprior.registry import nets
 
 __all__ = ["Transformer"]
 
+_SLOWEST = 100.0
+
 
 @nets.register("transformer")
 class Transformer(nn.Module):
     """Layers of attention in both directions over the tokens of a sequence; padding changes nothing.
 
     With `outputs`, a sequence has outputs from the mean and the standard deviation of the last states of its tokens;
-    without, it has these two. A token knows its place from the beginning and from the end.
+    without, it has these two. A token knows its place from the beginning and from the end, and how far others are.
 
     Args:
         inputs: the most places that a sequence may have.
@@ -32,7 +34,8 @@ class Transformer(nn.Module):
         seed: of the initial weights.
 
     Source: Vaswani et al. 2017 (arXiv 1706.03762), with the norms before each part (Xiong et al. 2020, arXiv
-    2002.04745). Places are learnt vectors.
+    2002.04745), and queries and keys turned by their places (Su et al. 2021, arXiv 2104.09864). On SMILES such turns
+    are what makes it learn soon; learnt vectors of places alone take several times as many steps.
 
     Example:
         >>> net = Transformer(inputs=6, tokens=3, outputs=1, width=8, layers=2, heads=2)
@@ -52,8 +55,8 @@ class Transformer(nn.Module):
     ):
         super().__init__()
         check_positive(inputs=inputs, tokens=tokens, width=width, layers=layers, heads=heads)
-        if width % heads:
-            raise MetapriorError(f"heads: expected a divisor of the width {width}, got {heads}")
+        if width % (2 * heads):
+            raise MetapriorError(f"heads: expected a divisor of half the width {width}, got {heads}")
         self.inputs = inputs
         self.tokens = tokens
         self.outputs = outputs
@@ -71,8 +74,8 @@ class Transformer(nn.Module):
         initialise(self, seed)
         generator = torch.Generator().manual_seed(seed + 1)
         with torch.no_grad():
-            for table in (self.embedding, self.from_start, self.from_end):
-                table.copy_(0.5 * torch.randn(table.shape, generator=generator))
+            for table, scale in ((self.embedding, 0.5), (self.from_start, 0.05), (self.from_end, 0.05)):
+                table.copy_(scale * torch.randn(table.shape, generator=generator))
             # What a layer adds is small at first, however many there are.
             for block in self.blocks:
                 block.mixed.weight.mul_((4 * layers) ** -0.5)  # type: ignore[union-attr, operator]
@@ -115,8 +118,9 @@ class Transformer(nn.Module):
         # A sequence without any token has no weights to divide by, so that padding is next to nothing instead.
         bias = torch.zeros_like(real, dtype=state.dtype).masked_fill(~real, torch.finfo(state.dtype).min)[:, None, None]
         found = [state * shown]
+        turns = _turns(places, self.width // self.heads).to(state)
         for block in self.blocks:
-            state = block(state, bias)
+            state = block(state, bias, turns)
             found.append(state * shown)
         return found
 
@@ -138,11 +142,26 @@ class _Block(nn.Module):
         self.wide = uninitialised(nn.Linear, width, 4 * width)
         self.narrow = uninitialised(nn.Linear, 4 * width, width)
 
-    def forward(self, state: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, state: Tensor, bias: Tensor, turns: Tensor) -> Tensor:
         query, key, value = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.asked(self.first(state)).chunk(3, -1)
         )
         # Torch's fused attention has no second derivatives, which MAML takes.
-        weights = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5 + bias).softmax(-1)
+        scores = _turned(query, turns) @ _turned(key, turns).transpose(2, 3)
+        weights = (scores * query.shape[-1] ** -0.5 + bias).softmax(-1)
         state = state + self.mixed((weights @ value).transpose(1, 2).flatten(2))
         return state + self.narrow(functional.gelu(self.wide(self.second(state))))
+
+
+def _turns(places: int, width: int) -> Tensor:
+    """Return cosines and sines `(2, L, width / 2)` of the angles that each place turns each pair of numbers by."""
+    # The slowest turns once in some hundreds of places, as many as sequences have.
+    angles = torch.arange(places)[:, None] * _SLOWEST ** -(torch.arange(0, width, 2) / width)
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def _turned(x: Tensor, turns: Tensor) -> Tensor:
+    """Return queries or keys `(..., L, width)` turned, so that their products depend on how far places are apart."""
+    left, right = x.chunk(2, -1)
+    cosine, sine = turns
+    return torch.cat([left * cosine - right * sine, left * sine + right * cosine], dim=-1)
