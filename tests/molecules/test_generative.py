@@ -49,5 +49,5 @@ def test_settings_hold_the_weights(folder, tmp_path):
     with pytest.raises(DataError, match="is a Ridge; expected a generative prior"):
         Generative(str(tmp_path)).width  # noqa: B018
     save(MoleculeDiffusion(ConformerNet(width=4, layers=1)), tmp_path)
-    with pytest.raises(DataError, match="was not acquired on molecules"):
+    with pytest.raises(DataError, match="was not acquired on molecules or sequences"):
         Generative(str(tmp_path))._reader  # noqa: B018

@@ -161,13 +161,17 @@ class SequenceDiffusion(MoleculeGenerator):
 
     def _errors(self, x: Tensor, parts: Sequence[tuple[int, int]]) -> Tensor:
         """Return the mean cross-entropy `(M,)` of the tokens that are hidden in rows of ids `(M, L)`, in nats."""
-        tokens, shares, scores = tokens_of(x), [], []
+        tokens, shares, scores, done = tokens_of(x), [], [], 0
         for count, seed in parts:
             generator = torch.Generator().manual_seed(seed % 2**63)
             # One share from each of as many parts of its range, so that the loss varies less from step to step.
             order = torch.randperm(count, generator=generator)
             shares.append((order + torch.rand(count, generator=generator)) / count)
-            scores.append(torch.rand(count, x.shape[1], generator=generator))
+            # Neither padding nor the sequences of other tasks change what is drawn.
+            longest = int(tokens.sizes[done : done + count].max())
+            drawn = torch.rand(count, longest, generator=generator)
+            scores.append(functional.pad(drawn, (0, x.shape[1] - longest)))
+            done += count
         share, score = torch.cat(shares).to(x.device), torch.cat(scores).to(x.device)
         hidden = first_of((share * tokens.sizes).floor() + 1, score, tokens.mask)
 

@@ -23,7 +23,8 @@ __all__ = ["SMILES_TOKENS", "UNKNOWN", "ResidueTokens", "SmilesTokens", "Tokens"
 UNKNOWN = "?"
 """The token that stands for all that are not in a vocabulary; no SMILES has it."""
 _TOKEN = re.compile(
-    r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|/|:|~|@|\?|>|\*|\$|%[0-9]{2}|[0-9])|(.)"
+    r"(\[[^\]]+]|Br?|Cl?|N|O|S|P|F|I|b|c|n|o|s|p|\(|\)|\.|=|#|-|\+|\\|/|:|~|@|\?|>|\*|\$|%[0-9]{2}|[0-9])|.",
+    re.DOTALL,
 )
 _SYMBOLS = "C c N n O o S s P p F I B b ( ) = # - / \\ . : ~ * $ 1 2 3 4 5 6 7 8 9 0 Cl Br %10 %11 %12"
 _BRACKETS = (
