@@ -13,9 +13,11 @@ from metaprior.registry import nets, priors, sources
 
 __all__ = ["NET", "PRIOR", "TASKS", "own_tasks", "to_device"]
 
-PRIOR = Choice("prior", priors, skip=("net", "outputs", "ways", "pool", "features", "gate", "regression", "x_shape"))
+PRIOR = Choice(
+    "prior", priors, skip=("net", "outputs", "ways", "pool", "features", "gate", "regression", "x_shape", "vocabulary")
+)
 TASKS = Choice("tasks", sources, shorthand={"images": "folder", "table": "file", "assays": "file"})
-NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "outputs", "seed"))
+NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "tokens", "outputs", "seed"))
 
 
 def to_device(prior: Prior, device: str) -> Prior:
