@@ -1,4 +1,4 @@
-"""The prior: its loss against enumeration and entropy, features of hidden tokens, samples of a known distribution."""
+"""The prior: its loss against enumeration and entropy, features, samples of a known distribution, use on molecules."""
 
 from itertools import combinations, product
 
@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from metaprior import FineTune, load, save
+from metaprior import FineTune, acquire, load, save
 from metaprior.errors import MetapriorError
 from metaprior.molecules import GenerativePrior, SequenceDiffusion
-from metaprior.molecules.token_featurisers import Tokens, tokens_of
+from metaprior.molecules.featurise import featurise
+from metaprior.molecules.featurisers import Descriptors
+from metaprior.molecules.nci import nci_smiles
+from metaprior.molecules.token_featurisers import SmilesTokens, Tokens, tokens_of
 from metaprior.nets import MLP, Transformer
-from metaprior.tasks import Episode, Examples, TaskSpec
+from metaprior.tasks import Episode, Examples, TaskSource, TaskSpec
 
 LETTERS = ("A", "B")
 
@@ -68,8 +71,8 @@ def test_the_loss_is_the_bound_of_masked_diffusion():
     chances = {places: times ** len(places) * (1 - times) ** (4 - len(places)) for places in errors}
     bound = sum((chances[places] * error / times).mean().item() for places, error in errors.items()) / 4
     with torch.no_grad():
-        drawn = prior._errors(row.expand(20_000, -1), [(20_000, 1)]).mean().item()
-    assert drawn == pytest.approx(bound, rel=0.01)
+        drawn = prior._errors(row.expand(8000, -1), [(8000, 1)]).mean().item()
+    assert drawn == pytest.approx(bound, rel=0.02)
 
 
 def test_true_conditionals_attain_the_entropy():
@@ -163,9 +166,53 @@ def test_its_network_can_be_fine_tuned():
     spec = TaskSpec("regression", (6,), 1, tokens=LETTERS)
     x = rows("AAB", "BBA", "ABABAB", "B")[None]
     y = (x == 1).sum(-1, keepdim=True).float()
-    prior = FineTune.for_tasks(spec, net=build().net, steps=40, learning_rate=1e-2).eval()
+    prior = FineTune.for_tasks(spec, net=build().net, steps=25, learning_rate=2e-2).eval()
     tuned = prior.predict(prior.observe(prior.start(1), Examples(x, y)), x)
     assert (tuned - y).abs().mean() < 0.3
+
+
+class Strings(TaskSource):
+    """SMILES of the NCI; how often each of 34 functional groups occurs, standardised. The last 700 are for the test."""
+
+    def __init__(self):
+        featuriser = SmilesTokens(size=40)
+        found = featurise(nci_smiles(2500), featuriser, cache=False, processes=1)
+        good = torch.tensor([at for at in range(2500) if at not in found.problems])
+        groups = [name for name, _ in pytest.importorskip("rdkit.Chem.Descriptors").descList if name.startswith("fr_")]
+        told = featurise([found.smiles[at] for at in good], Descriptors(groups), cache=False, processes=1).rows
+        counts = told.dense(torch.arange(len(good)))
+        share = (counts > 0).float().mean(0)
+        kept = counts[:, (share > 0.05) & (share < 0.95)]
+        self.x, self.y = found.rows.dense(good), (kept - kept.mean(0)) / kept.std(0)
+        self.spec = TaskSpec("regression", (40,), self.y.shape[1], tokens=featuriser.tokens)
+
+    def sample(self, tasks, generator, split="train"):
+        index = torch.randint(len(self.x) - 700, (tasks, 64), generator=generator)
+        x, y = self.x[index], self.y[index]
+        return Episode(Examples(x[:, :32], y[:, :32]), Examples(x[:, 32:], y[:, 32:]))
+
+    def error(self, prior: SequenceDiffusion) -> float:
+        """Return the mean squared error for 400 new molecules after 300 labelled ones."""
+        x, y = self.x[None, -700:], self.y[None, -700:]
+        state = prior.observe(prior.start(1), Examples(x[:, :300], y[:, :300]))
+        return float((prior.predict(state, x[:, 300:]) - y[:, 300:]).square().mean())
+
+
+def test_what_is_acquired_beats_random_weights():
+    """Three seeds gave 0.94, 0.92 and 0.92 of the error of random weights (0.72 against 0.76 for the first).
+
+    Half the steps gave nothing, and neither did 50 labels. A miss: a ridge on how often each token occurs gave 0.63.
+    """
+    pytest.importorskip("rdkit")
+    source = Strings()
+
+    def new() -> SequenceDiffusion:
+        net = Transformer(40, len(source.spec.tokens), width=32, layers=3, heads=2)
+        return SequenceDiffusion.for_tasks(source.spec, net, decay=0.99, batch=64).eval()
+
+    prior = new()
+    acquire(prior, source, steps=450, tasks_per_step=1, learning_rate=7e-3, validations=0)
+    assert source.error(prior) < 0.97 * source.error(new()) < 0.8
 
 
 def test_wrong_arguments():
