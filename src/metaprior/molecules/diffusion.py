@@ -51,6 +51,7 @@ class MoleculeDiffusion(MoleculeGenerator):
     denoiser for properties: Zaidi et al. 2022 (arXiv 2206.00133) fine-tune one of small noise.
 
     Example:
+        >>> from metaprior.tasks import Examples
         >>> prior = MoleculeDiffusion(ConformerNet(width=8, layers=2), outputs=1)
         >>> x = torch.tensor([[[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, z] for z in (0.7, 0.8, 0.9)]])
         >>> state = prior.observe(prior.start(1), Examples(x, x[..., -1:]))
