@@ -10,8 +10,9 @@ from measure import clock, machine, report, spread
 from torch.nn import functional
 
 from metaprior.allocator import keep_some_memory
+from metaprior.molecules.batches import by_size
 from metaprior.molecules.conformer_net import ConformerNet
-from metaprior.molecules.conformers import Conformers, by_size
+from metaprior.molecules.conformers import Conformers
 
 ELEMENTS = (1, 6, 7, 8, 16)
 EDGES, PADDED, OURS = "edge lists, index_add", "metaprior, one padded batch", "metaprior"

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,6 +27,22 @@ class ToyConformers(ToyTasks):
         return episode
 
 
+class ToyTokens(ToyTasks):
+    """Rows of the ids of three tokens, of four places at most; padding, if any, is of examples."""
+
+    @property
+    def spec(self) -> TaskSpec:  # type: ignore[override]
+        return replace(super().spec, tokens=("A", "B", "C"))
+
+    def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
+        episode = super().sample(tasks, generator, split)
+        for part in (episode.support, episode.query):
+            size = (part.x[..., :1].abs() * 3).long() % 4 + 1
+            ids = (part.x.abs() * 3).long() % 3 + 1
+            part.x.copy_(ids * (torch.arange(4) < size))
+        return episode
+
+
 SOURCES = {
     "mlp": {
         "classification": ToyTasks("classification", (4,), outputs=3),
@@ -40,6 +57,10 @@ SOURCES = {
         "classification": ToyConformers("classification", (12,), outputs=2, pool=4),
         "regression": ToyConformers("regression", (12,), outputs=1, shots=4, queries=3),
     },
+    "transformer": {
+        "classification": ToyTokens("classification", (4,), outputs=2, pool=4),
+        "regression": ToyTokens("regression", (4,), outputs=1, shots=4, queries=3),
+    },
 }
 GENERAL = ("mlp", "conv4", "unet")
 SIZES = {
@@ -47,6 +68,7 @@ SIZES = {
     "conv4": {"width": 4},
     "unet": {"widths": (4, 8)},
     "egnn": {"width": 4, "layers": 2, "elements": (6, 8)},
+    "transformer": {"width": 4, "layers": 1, "heads": 2},
 }
 CHECKS = dict(conformance_checks())
 LONG = {"maml", "protonet"}

@@ -5,12 +5,21 @@ import torch
 
 from metaprior import Ridge, acquire, save
 from metaprior.errors import DataError
-from metaprior.molecules import NCI, Generative, GenerativePrior, MoleculeDiffusion, embed
+from metaprior.molecules import (
+    NCI,
+    Generative,
+    GenerativePrior,
+    MoleculeDiffusion,
+    ResidueTokens,
+    SequenceDiffusion,
+    embed,
+)
+from metaprior.molecules.amino_acids import ALPHABET
 from metaprior.molecules.conformer_net import ConformerNet
 from metaprior.molecules.conformers import Conformer
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import featuriser_of
-from metaprior.nets import MLP
+from metaprior.nets import MLP, Transformer
 
 pytest.importorskip("rdkit")
 READS = {"name": "conformer", "atoms": 60}
@@ -49,5 +58,16 @@ def test_settings_hold_the_weights(folder, tmp_path):
     with pytest.raises(DataError, match="is a Ridge; expected a generative prior"):
         Generative(str(tmp_path)).width  # noqa: B018
     save(MoleculeDiffusion(ConformerNet(width=4, layers=1)), tmp_path)
-    with pytest.raises(DataError, match="was not acquired on molecules"):
+    with pytest.raises(DataError, match="was not acquired on molecules or sequences"):
         Generative(str(tmp_path))._reader  # noqa: B018
+
+
+def test_sequences_have_features_too(tmp_path):
+    net = Transformer(12, 20, width=4, layers=1, heads=1)
+    prior = SequenceDiffusion(net, tuple(ALPHABET)).eval()
+    save(prior, tmp_path, inputs={"kind": "sequences", "featuriser": {"name": "residue_tokens", "size": 12}})
+    featuriser = Generative(str(tmp_path), noise_level=0.5)
+    found = featurise(["CASSF", "CASSFCASSFCASSF", "cavs"], featuriser)
+    assert found.problems == {1: "it has 15 tokens; at most 12 were asked for"}
+    rows = featurise(["CASSF", "CAVS"], ResidueTokens(12)).rows.dense(torch.arange(2))
+    assert torch.allclose(found.rows.dense(torch.tensor([0, 2])), prior.encode(rows, 0.5), atol=1e-6)

@@ -5,7 +5,7 @@ import torch
 
 from metaprior.errors import DataError
 from metaprior.molecules.conformers import Conformer, Conformers, embed, stacked
-from metaprior.molecules.validity import bond_orders, molecule_of, sample_report, smiles_of, stable
+from metaprior.molecules.validity import bond_orders, molecule_of, sample_report, smiles_of, stable, string_report
 
 Chem = pytest.importorskip("rdkit.Chem")
 
@@ -57,3 +57,14 @@ def test_only_the_largest_piece_counts():
         [([*far.elements[0].tolist(), 8, 1, 1], [*far.positions[0].tolist(), [9, 9, 9], [9.96, 9, 9], [8.8, 9.9, 9]])]
     )
     assert sample_report(both).smiles == ("CCO",)
+
+
+def test_strings_are_counted_as_the_molecules_that_they_stand_for():
+    report = string_report(["CCO", "OCC", "CC[C@H](F)O", "C1CC", "CN(C)(C)(C)C"], known=["C(C)O"])
+    assert report.smiles == ("CCO", "CCO", "CCC(O)F")
+    assert (report.valid, report.unique, report.novel) == (3 / 5, 2 / 3, 1 / 2)
+    nothing = string_report(["C1CC"])
+    assert (nothing.valid, nothing.unique) == (0, 0)
+    assert nothing.novel != nothing.novel, "nobody knows"
+    with pytest.raises(DataError, match="samples: expected SMILES, got none"):
+        string_report([])

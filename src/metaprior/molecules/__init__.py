@@ -15,9 +15,11 @@ from metaprior.molecules.nci import NCI
 from metaprior.molecules.probe import MultitaskProbe
 from metaprior.molecules.protocol import assay_protocol
 from metaprior.molecules.qm7 import QM7
+from metaprior.molecules.sequence_diffusion import SequenceDiffusion
 from metaprior.molecules.sequence_featurisers import Aligned, Composition, KMers
 from metaprior.molecules.sum_pooled import SumPooled
 from metaprior.molecules.titan import Titan
+from metaprior.molecules.token_featurisers import ResidueTokens, SmilesTokens
 
 __all__ = [
     "NCI",
@@ -36,6 +38,9 @@ __all__ = [
     "MoleculeNet",
     "MultitaskProbe",
     "PeptideMHC",
+    "ResidueTokens",
+    "SequenceDiffusion",
+    "SmilesTokens",
     "SumPooled",
     "Titan",
     "ToxicityTasks",

@@ -12,9 +12,10 @@ from metaprior.errors import MetapriorError
 from metaprior.molecules.conformers import unpacked
 from metaprior.molecules.egnn import EGNN, Trace
 from metaprior.nets.initialise import initialise, uninitialised
+from metaprior.nets.pooling import mean_and_deviation
 from metaprior.registry import nets
 
-__all__ = ["ELEMENTS", "TYPE_SCALE", "ConformerNet", "moments"]
+__all__ = ["ELEMENTS", "TYPE_SCALE", "ConformerNet"]
 
 ELEMENTS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
 """Atomic numbers of H, C, N, O, F, P, S, Cl, Br, I."""
@@ -89,7 +90,7 @@ class ConformerNet(nn.Module):
         time = x.new_zeros(len(x))
         state = self.trace(conformers.positions, self.types(conformers.elements), conformers.mask, time).states[-1]
         if self.head is None:
-            return moments(state, conformers.mask)
+            return mean_and_deviation(state, conformers.mask)
         return (self.head(state) * conformers.mask[..., None]).sum(1)
 
     def types(self, elements: Tensor) -> Tensor:
@@ -116,18 +117,3 @@ class ConformerNet(nn.Module):
         away = (moved - positions) * real
         centre = away.sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
         return (away - centre) * real, self.noise(states[-1]) * real
-
-
-def moments(state: Tensor, mask: Tensor) -> Tensor:
-    """Return mean and standard deviation over atoms, `(N, 2 H)`, of states `(N, A, H)`; zero where there is no atom.
-
-    Example:
-        >>> moments(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])).round(decimals=4)
-        tensor([[2., 1.]])
-    """
-    real = mask[..., None].to(state.dtype)
-    count = real.sum(1).clamp(min=1)
-    mean = (state * real).sum(1) / count
-    variance = ((state - mean[:, None]).square() * real).sum(1) / count
-    # The slope of a square root has no bound where atoms do not differ.
-    return torch.cat([mean, (variance + 1e-12).sqrt() - 1e-6], dim=-1)

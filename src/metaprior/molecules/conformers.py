@@ -5,7 +5,7 @@ Axis letters: N molecules, A atoms, padding among them, F features.
 
 import functools
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,6 @@ __all__ = [
     "Conformer",
     "ConformerFile",
     "Conformers",
-    "by_size",
     "embed",
     "parse_xyz",
     "read_conformers",
@@ -97,27 +96,6 @@ def unpacked(rows: Tensor) -> Conformers:
     atoms = rows.unflatten(1, (-1, 4))
     elements = atoms[..., 0].round().long()
     return Conformers(atoms[..., 1:], elements, elements > 0)
-
-
-def by_size(function: Callable[[Conformers, Tensor], Tensor], molecules: Conformers, at_once: int) -> Tensor:
-    """Apply a function to some molecules at a time, those of like sizes together, and return its results in order.
-
-    The work of a network on all pairs of atoms grows with the square of the padded size, and tensors that leave the
-    cache of a processor take several times as long.
-
-    Args:
-        function: from molecules without needless padding, and their positions among all, to a row for each.
-        molecules: N of them.
-        at_once: the most that the function is given.
-
-    Example:
-        >>> molecules = stacked([([8, 1, 1], [[0.0] * 3] * 3), ([2], [[0.0] * 3]), ([1, 1], [[0.0] * 3] * 2)])
-        >>> by_size(lambda part, index: part.elements.sum(1), molecules, at_once=2)
-        tensor([10,  2,  2])
-    """
-    order = molecules.sizes.argsort(stable=True)
-    parts = [function(molecules.take(index).trimmed(), index) for index in order.split(at_once)]
-    return torch.cat(parts)[order.argsort()]
 
 
 def stacked(molecules: Sequence[tuple[Any, Any]], dtype: torch.dtype = torch.float32) -> Conformers:

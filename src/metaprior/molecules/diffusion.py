@@ -3,9 +3,7 @@
 Axis letters: T tasks, N support, Q query, M molecules, A atoms, K elements, F features, C classes, D target features.
 """
 
-import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -13,31 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from metaprior.errors import MetapriorError, check_positive
-from metaprior.metric.labels import Labelled, nothing
-from metaprior.metric.labels import added as with_examples
-from metaprior.molecules.conformer_net import ConformerNet, moments
-from metaprior.molecules.conformers import Conformers, by_size, unpacked
+from metaprior.molecules.batches import by_size
+from metaprior.molecules.conformer_net import ConformerNet
+from metaprior.molecules.conformers import Conformers, unpacked
+from metaprior.molecules.generator import LARGEST, SAMPLED_AT_ONCE, MoleculeGenerator
 from metaprior.molecules.noise import Schedule, centred, draw_noise, polynomial
-from metaprior.molecules.probes import logistic, ridge
 from metaprior.molecules.reverse import reverse
 from metaprior.nets import net_for
-from metaprior.prior import Prior
+from metaprior.nets.pooling import mean_and_deviation
 from metaprior.registry import priors
-from metaprior.tasks.episode import Episode, Examples, TaskSpec
-from metaprior.tree import Tree, fingerprint
+from metaprior.tasks.episode import TaskSpec
 
 __all__ = ["MoleculeDiffusion"]
 
-_LARGEST = 512
-"""The most atoms that a molecule may have whose size is counted, and that noise for features is drawn for."""
-_SAMPLED_AT_ONCE = 256
-"""Molecules that are drawn at once; another number would draw others."""
-_SCALE = 4.0
-"""The length of a feature vector of standardised features, for the logistic probe."""
-
 
 @priors.register("molecule_diffusion")
-class MoleculeDiffusion(Prior):
+class MoleculeDiffusion(MoleculeGenerator):
     """Acquired on molecules without labels, by telling the noise in their positions and elements; adapted by a probe.
 
     What the denoiser makes of a molecule that is hardly noised, or not at all, are features; a task has a ridge
@@ -62,6 +51,7 @@ class MoleculeDiffusion(Prior):
     denoiser for properties: Zaidi et al. 2022 (arXiv 2206.00133) fine-tune one of small noise.
 
     Example:
+        >>> from metaprior.tasks import Examples
         >>> prior = MoleculeDiffusion(ConformerNet(width=8, layers=2), outputs=1)
         >>> x = torch.tensor([[[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, z] for z in (0.7, 0.8, 0.9)]])
         >>> state = prior.observe(prior.start(1), Examples(x, x[..., -1:]))
@@ -69,8 +59,6 @@ class MoleculeDiffusion(Prior):
         torch.Size([1, 3, 1])
     """
 
-    incremental: ClassVar[bool] = True
-    headless: ClassVar[bool] = True
     needs_net: ClassVar[str | None] = "egnn"
     # At larger rates the first steps throw atoms about, and the network takes long to come back.
     outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 4e-4, "tasks_per_step": 1}
@@ -86,28 +74,11 @@ class MoleculeDiffusion(Prior):
         draws: int = 0,
         batch: int = 64,
     ):
-        super().__init__()
-        check_positive(outputs=outputs, levels=levels, batch=batch)
         if not isinstance(net, ConformerNet) or net.outputs is not None:
             raise MetapriorError("net: expected a ConformerNet ('egnn') without outputs, which molecules are told by")
-        if not 0 <= decay < 1 or not 0 <= noise_level <= 1 or draws < 0:
-            raise MetapriorError(
-                f"decay, noise_level, draws: expected below 1, 0 to 1, 0 or more; got {decay}, {noise_level}, {draws}"
-            )
-        self.net = net
-        self.outputs = outputs
+        check_positive(levels=levels)
+        super().__init__(net, outputs, decay, noise_level, layer, draws, batch)
         self.levels = levels
-        self.decay = decay
-        self.noise_level = noise_level
-        self.layer = layer
-        self.draws = draws
-        self.batch = batch
-        self.average = copy.deepcopy(net).requires_grad_(False)
-        self.steps: Tensor
-        self.sizes: Tensor
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        # How often a molecule of so many atoms was met, which tells how many those of samples should have.
-        self.register_buffer("sizes", torch.zeros(_LARGEST + 1, dtype=torch.int64))
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
@@ -123,63 +94,6 @@ class MoleculeDiffusion(Prior):
         found = net_for("egnn", spec, headless=True, seed=seed) if net is None else net
         return cls(found, **({"outputs": spec.outputs} | arguments))  # type: ignore[arg-type]
 
-    def loss(self, episode: Episode) -> Tensor:
-        """Return the mean over tasks of the mean squared error of the predicted noise; labels are not looked at."""
-        examples = episode.support.joined(episode.query)
-        chosen = [x[real][: self.batch] for x, real in zip(examples.x, examples.real, strict=True)]
-        if self.training:
-            self._follow(chosen)
-        errors = self._errors(torch.cat(chosen), [(len(x), int(fingerprint(x), 16)) for x in chosen])
-        return torch.stack([each.mean() for each in errors.split([len(x) for x in chosen])]).mean()
-
-    def start(self, tasks: int, about: Tree = None) -> Labelled:
-        """Return the belief that nothing has been seen."""
-        return nothing(tasks, self.outputs, self.net.noise.weight)
-
-    def observe(self, state: Labelled, examples: Examples) -> Labelled:
-        """Add the features and targets of labelled molecules."""
-        return with_examples(state, replace(examples, x=self._features(examples.x)))
-
-    def predict(self, state: Labelled, x: Tree) -> Tensor:
-        """Return logits `(T, Q, C)` of a logistic probe, or values `(T, Q, D)` of a ridge."""
-        support, queries = _standardised(state, self._features(x))
-        if not bool(state.classes.all()):
-            return ridge(*support, queries)[0]
-        return logistic(*support, queries)
-
-    def deviation(self, state: Labelled, x: Tree) -> Tensor | None:
-        """Return the standard deviation `(T, Q, D)` of what will be measured, for regression."""
-        if bool(state.classes.any()):
-            return None
-        support, queries = _standardised(state, self._features(x))
-        return ridge(*support, queries)[1].sqrt()
-
-    @property
-    def features(self) -> int:
-        """F."""
-        return self.net.features
-
-    @torch.no_grad()
-    def encode(
-        self,
-        molecules: Conformers | Tensor,
-        noise_level: float | None = None,
-        layer: int | None = None,
-        draws: int | None = None,
-    ) -> Tensor:
-        """Return features `(M, F)`: mean and standard deviation over atoms of their states.
-
-        Args:
-            molecules: M conformers, or rows of them `(M, 4 A)`.
-            noise_level: from 0 to 1; None for that of the prior.
-            layer: whose states; None for that of the prior.
-            draws: of noise to average over; None for those of the prior.
-        """
-        number = self.layer if layer is None else layer
-        if number is not None and not 0 <= number <= self.net.layers:
-            raise MetapriorError(f"layer: expected 0 to {self.net.layers}, got {number}")
-        return self.encode_layers(molecules, noise_level, draws)[-1 if number is None else number]
-
     @torch.no_grad()
     def encode_layers(
         self, molecules: Conformers | Tensor, noise_level: float | None = None, draws: int | None = None
@@ -187,19 +101,21 @@ class MoleculeDiffusion(Prior):
         """Return the features `(L + 1, M, F)` of all layers, that of the embedding first; takes what `encode` does."""
         if isinstance(molecules, Tensor):
             molecules = unpacked(molecules)
-        if molecules.mask.shape[1] > _LARGEST:
-            raise MetapriorError(f"molecules: expected at most {_LARGEST} atoms, got {molecules.mask.shape[1]}")
+        if molecules.mask.shape[1] > LARGEST:
+            raise MetapriorError(f"molecules: expected at most {LARGEST} atoms, got {molecules.mask.shape[1]}")
         level = round((self.noise_level if noise_level is None else noise_level) * self.levels)
         times = self.draws if draws is None else draws
         # The same noise for every molecule, whatever else is encoded with it and however it is padded.
         generator = torch.Generator().manual_seed(0)
-        noises = torch.randn(max(times, 1), _LARGEST, 3 + len(self.net.elements), generator=generator) * bool(times)
+        noises = torch.randn(max(times, 1), LARGEST, 3 + len(self.net.elements), generator=generator) * bool(times)
 
         def features(part: Conformers, index: Tensor) -> Tensor:
             levels = torch.full((len(index),), level)
             drawn = noises.to(part.positions)[:, None, : part.mask.shape[1]] * part.mask[..., None]
             told = (self._noised(part, levels, centred(noise[..., :3], part.mask), noise[..., 3:]) for noise in drawn)
-            found = [[moments(state, part.mask) for state in self.average.trace(*each).states] for each in told]
+            found = [
+                [mean_and_deviation(state, part.mask) for state in self.average.trace(*each).states] for each in told
+            ]
             return torch.stack([torch.stack(layers, dim=1) for layers in found]).mean(0)
 
         if not len(molecules.mask):
@@ -221,16 +137,9 @@ class MoleculeDiffusion(Prior):
         Raises:
             MetapriorError: if no molecules were met, and no sizes are given.
         """
-        check_positive(molecules=molecules, steps=steps)
+        check_positive(steps=steps)
         generator = torch.Generator().manual_seed(seed)
-        if sizes is None:
-            if not self.sizes.any():
-                raise MetapriorError("sizes: this prior has met no molecules yet; expected how many atoms samples have")
-            counts = torch.multinomial(self.sizes.cpu().double(), molecules, replacement=True, generator=generator)
-        else:
-            counts = torch.tensor(list(sizes))
-        if len(counts) != molecules or int(counts.min()) < 1:
-            raise MetapriorError(f"sizes: expected {molecules} positive numbers, got {list(sizes or [])}")
+        counts = self._sizes_of_samples(molecules, sizes, generator)
         mask = torch.arange(int(counts.max())) < counts[:, None]
         weight, elements = self.net.noise.weight, torch.tensor(self.net.elements)
         drawn = [
@@ -243,18 +152,13 @@ class MoleculeDiffusion(Prior):
                 steps,
                 weight.dtype,
             )
-            for part in mask.split(_SAMPLED_AT_ONCE)
+            for part in mask.split(SAMPLED_AT_ONCE)
         ]
         positions, types = (torch.cat(parts) for parts in zip(*drawn, strict=True))
         return Conformers(positions.cpu(), elements[types.cpu().argmax(-1)].where(mask, 0), mask)
 
     def _errors(self, x: Tensor, parts: Sequence[tuple[int, int]]) -> Tensor:
-        """Return the mean squared error `(M,)` of the noise in rows of conformers `(M, 4 A)`.
-
-        Args:
-            x: the molecules of all tasks, one task after another.
-            parts: how many molecules a task has, and the seed of its noise.
-        """
+        """Return the mean squared error `(M,)` of the noise in rows of conformers `(M, 4 A)`."""
         molecules = unpacked(x).trimmed()
         kinds = len(self.net.elements)
         levels, moved, changed, done = [], [], [], 0
@@ -285,31 +189,9 @@ class MoleculeDiffusion(Prior):
         types = signal * self.net.types(molecules.elements) + noise * changed
         return positions, types, molecules.mask, level.to(moved) / self.levels
 
-    def _features(self, x: Tensor) -> Tensor:
-        return self.encode(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-
-    def _follow(self, chosen: Sequence[Tensor]) -> None:
-        """Count the sizes of molecules, and move the average of the weights towards what they are now."""
-        sizes = torch.cat([unpacked(x).sizes for x in chosen]).clamp(max=_LARGEST)
-        self.sizes += sizes.bincount(minlength=_LARGEST + 1) * (torch.arange(_LARGEST + 1).to(sizes) > 0)
-        # At first the weights change much, and those of the beginning should soon be forgotten.
-        decay = min(self.decay, (1 + int(self.steps)) / (10 + int(self.steps)))
-        self.steps += 1
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
+    def _sizes(self, x: Tensor) -> Tensor:
+        return unpacked(x).sizes
 
     @cached_property
     def _schedule(self) -> Schedule:
         return polynomial(self.levels)
-
-
-def _standardised(state: Labelled, queries: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-    """Return features, targets and mask of the support, and features of the queries, standardised by the support."""
-    features, targets, real, _ = state
-    if features.shape[1] == 0:
-        return (features, targets, real), queries
-    count = real.sum(1)[:, None, None].clamp(min=1)
-    mean = (features * real[..., None]).sum(1, keepdim=True) / count
-    spread = (((features - mean) * real[..., None]).square().sum(1, keepdim=True) / count).sqrt()
-    spread = torch.where(spread > 1e-4 * mean.abs() + 1e-6, spread, torch.inf) * features.shape[-1] ** 0.5 / _SCALE
-    return ((features - mean) / spread * real[..., None], targets, real), (queries - mean) / spread

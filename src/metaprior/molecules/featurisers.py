@@ -37,9 +37,11 @@ class Featuriser(ABC):
 
     Attributes:
         reads: what it is for: "molecules", or "sequences" of amino acids.
+        tokens: what the ids from 1 stand for, if a row is one of token ids; else None.
     """
 
     reads: ClassVar[Literal["molecules", "sequences"]] = "molecules"
+    tokens: tuple[str, ...] | None = None
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What every generative prior of molecules offers, and its features as a featuriser for any other prior.
+"""What every generative prior of molecules, or of sequences, offers, and its features as a featuriser for any other.
 
 Axis letters: M molecules, F features.
 """
@@ -6,7 +6,7 @@ Axis letters: M molecules, F features.
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from metaprior.checkpoint import load, read_card
 from metaprior.errors import DataError
 from metaprior.molecules.featurisers import Featuriser, Row, featuriser_of, featurisers
-from metaprior.molecules.structure import Molecule
+from metaprior.molecules.structure import Molecule, Salts
 from metaprior.registry import arguments
 from metaprior.tree import fingerprint
 
@@ -49,7 +49,7 @@ class GenerativePrior(Protocol):
 
 @featurisers.register("generative")
 class Generative(Featuriser):
-    """What a generative prior makes of a molecule: features for any other prior, computed once and kept.
+    """What a generative prior makes of a molecule, or of a sequence: features for any other prior, recorded with it.
 
     Args:
         prior: a folder that `acquire` wrote, or a checkpoint of a generative prior.
@@ -83,9 +83,18 @@ class Generative(Featuriser):
         return super().settings | {"prior": str(self.prior), "weights": fingerprint(self._loaded.state_dict())}
 
     @property
+    def reads(self) -> Literal["molecules", "sequences"]:  # type: ignore[override]
+        """What the prior was acquired on."""
+        return self._reader.reads
+
+    @property
     def width(self) -> int:
         """F."""
         return self._loaded.features
+
+    def read(self, given: Any, salts: Salts = "largest", lenient: bool = False) -> tuple[Any, str, str | None]:
+        """Return what the featuriser of the prior reads."""
+        return self._reader.read(given, salts, lenient)
 
     def raw(self, molecule: Molecule) -> Row:
         """Return all features."""
@@ -99,8 +108,8 @@ class Generative(Featuriser):
     @cached_property
     def _inputs(self) -> Mapping[str, Any]:
         inputs = read_card(self.prior).get("inputs") or {}
-        if inputs.get("kind") != "molecules":
-            raise DataError(f"prior: {self.prior} was not acquired on molecules")
+        if inputs.get("kind") not in ("molecules", "sequences"):
+            raise DataError(f"prior: {self.prior} was not acquired on molecules or sequences")
         return inputs
 
     @cached_property

@@ -54,7 +54,8 @@ class SequenceSource(AssaySource):
             raise DataError(f"about: expected 'task', 'input' or 'none', got '{self.about}'")
         spec, size = super().spec, self._describer.encoded_width
         if self.about == "input":
-            return replace(spec, x_shape=(spec.x_shape[0] + size,))
+            # Beside what describes the task, token ids are no longer a sequence.
+            return replace(spec, x_shape=(spec.x_shape[0] + size,), tokens=None)
         return replace(spec, about=size if self.about == "task" else None)
 
     @property

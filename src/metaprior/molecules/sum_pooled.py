@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import MetapriorError, ShapeError, check_positive
+from metaprior.molecules.batches import by_size
 from metaprior.molecules.conformer_net import ConformerNet
-from metaprior.molecules.conformers import Conformers, by_size
+from metaprior.molecules.conformers import Conformers
 from metaprior.nets import uninitialised
 
 __all__ = ["SumPooled", "composition"]

@@ -1,8 +1,9 @@
-"""What chemistry says of geometries: bonds from distances, stable atoms, valid, different and new molecules.
+"""What chemistry says of samples: bonds from distances, stable atoms, valid, different and new molecules.
 
 Axis letters: N molecules, A atoms.
 """
 
+import contextlib
 import functools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -12,9 +13,19 @@ from torch import Tensor
 
 from metaprior.errors import DataError
 from metaprior.molecules.conformers import Conformers
-from metaprior.molecules.structure import Molecule, needed, quiet
+from metaprior.molecules.structure import Molecule, needed, parse, quiet
 
-__all__ = ["SampleReport", "bond_orders", "canonical", "molecule_of", "sample_report", "smiles_of", "stable"]
+__all__ = [
+    "SampleReport",
+    "StringReport",
+    "bond_orders",
+    "canonical",
+    "molecule_of",
+    "sample_report",
+    "smiles_of",
+    "stable",
+    "string_report",
+]
 
 _SYMBOLS = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9, "P": 15, "S": 16, "Cl": 17, "Br": 35, "I": 53}
 _LENGTHS = {
@@ -53,8 +64,26 @@ class SampleReport(NamedTuple):
     smiles: tuple[str, ...]
 
     def __str__(self) -> str:
-        shares = zip(self._fields[:-1], self[:-1], strict=True)
-        return ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in shares)
+        return _shares(self)
+
+
+class StringReport(NamedTuple):
+    """How good generated SMILES are; shares from 0 to 1.
+
+    Args:
+        valid: of all strings, those that RDKit reads.
+        unique: of the valid ones, how many molecules there are without repetitions.
+        novel: of the unique ones, those that are not among the molecules of acquisition; NaN where these are not known.
+        smiles: of the valid ones, the largest piece of each, without stereochemistry.
+    """
+
+    valid: float
+    unique: float
+    novel: float
+    smiles: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return _shares(self)
 
 
 def bond_orders(conformers: Conformers) -> Tensor:
@@ -173,18 +202,53 @@ def sample_report(samples: Conformers, known: Iterable[str] | None = None) -> Sa
     if not len(samples.mask):
         raise DataError("samples: expected molecules, got none")
     fits, smiles = stable(samples), [text for text in smiles_of(samples) if text]
-    different = set(smiles)
-    novel = float("nan")
-    if known is not None and different:
-        novel = len(different.difference(known)) / len(different)
     return SampleReport(
         float(fits.sum() / samples.mask.sum().clamp(min=1)),
         float((fits | ~samples.mask).all(1).double().mean()),
         len(smiles) / len(samples.mask),
-        len(different) / max(len(smiles), 1),
-        novel,
+        *_different(smiles, known),
         tuple(smiles),
     )
+
+
+def string_report(samples: Sequence[str], known: Iterable[str] | None = None) -> StringReport:
+    """Return validity, uniqueness and novelty of generated SMILES.
+
+    Args:
+        samples: the strings as they were drawn.
+        known: SMILES of the molecules of acquisition, in any spelling; None where these are not known.
+
+    Example:
+        >>> print(string_report(["CO", "OC", "CCN", "C1C("], known=["OC"]))
+        valid 75.0%, unique 66.7%, novel 50.0%
+    """
+    if not samples:
+        raise DataError("samples: expected SMILES, got none")
+    smiles = _readable(samples)
+    return StringReport(
+        len(smiles) / len(samples), *_different(smiles, None if known is None else _readable(known)), tuple(smiles)
+    )
+
+
+def _readable(texts: Iterable[str]) -> list[str]:
+    """Return the SMILES that `canonical` gives of texts, without those that are no molecules."""
+    found = []
+    for text in texts:
+        with contextlib.suppress(DataError):
+            found.append(canonical(parse(text)))
+    return found
+
+
+def _different(smiles: Sequence[str], known: Iterable[str] | None) -> tuple[float, float]:
+    """Return how many of some molecules there are without repetitions, and the share of these that is not known."""
+    different = set(smiles)
+    novel = float("nan") if known is None or not different else len(different.difference(known)) / len(different)
+    return len(different) / max(len(smiles), 1), novel
+
+
+def _shares(report: SampleReport | StringReport) -> str:
+    named = zip(report._fields[:-1], report[:-1], strict=True)
+    return ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in named)
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from metaprior.nets.layout import channels_last
 from metaprior.nets.mlp import MLP
 from metaprior.nets.norm import BatchNorm, builtin_norms, replace_builtin_norms, task_statistics
 from metaprior.nets.resnet12 import ResNet12
+from metaprior.nets.transformer import Transformer
 from metaprior.nets.unet import UNet
 from metaprior.registry import nets
 from metaprior.tasks.episode import TaskSpec
@@ -25,6 +26,7 @@ __all__ = [
     "Conv4",
     "ConvNet",
     "ResNet12",
+    "Transformer",
     "UNet",
     "apply",
     "apply_per_task",
@@ -46,7 +48,7 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: 
     """Return the network that a prior gets when none is asked for.
 
     That is Conv4 for images, ConvNet for tiny ones, UNet where pixels are to be labelled, a field where rays are to be
-    followed, and else an MLP.
+    followed, Transformer for token ids, and else an MLP.
 
     Args:
         spec: the tasks that the network is for.
@@ -68,6 +70,8 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: 
             return ConvNet(channels, size, outputs, seed=seed)
         return Conv4(channels, size, outputs, norm="batch" if batch_norm else "group", seed=seed)
     inputs = math.prod(spec.x_shape)
+    if spec.tokens is not None:
+        return Transformer(inputs, len(spec.tokens), outputs, seed=seed)
     return MLP(inputs, outputs, hidden=(40, 40) if inputs == 1 else (128, 128), seed=seed)
 
 
@@ -85,8 +89,8 @@ def net_for(
         arguments: further constructor arguments.
 
     Raises:
-        MetapriorError: if the network takes images and the tasks have none, or is made of another network, or labels
-            pixels where the tasks are of something else, or the other way round.
+        MetapriorError: if the network takes images or tokens and the tasks have none, or is made of another network,
+            or labels pixels where the tasks are of something else, or the other way round.
 
     Example:
         >>> net_for("conv4", TaskSpec("classification", (1, 28, 28), 5), headless=True, width=8).features
@@ -98,6 +102,8 @@ def net_for(
         raise MetapriorError(f"net: '{name}' is made of another network; name that one, and the prior 'hypernet'")
     if "channels" in wanted and not spec.is_image:
         raise MetapriorError(f"net: '{name}' takes images; the inputs of these tasks have the shape {spec.x_shape}")
+    if "tokens" in wanted and spec.tokens is None:
+        raise MetapriorError(f"net: '{name}' takes token ids, and the inputs of these tasks are none")
     if getattr(cls, "labels_pixels", False) != (spec.kind == "segmentation"):
         does = "labels pixels" if spec.kind != "segmentation" else "does not label pixels"
         raise MetapriorError(f"net: '{name}' {does}; these are {spec.kind} tasks")
@@ -108,6 +114,8 @@ def net_for(
     }
     if spec.is_image:
         fitting |= {"channels": spec.x_shape[0], "size": spec.x_shape[-1]}
+    if spec.tokens is not None:
+        fitting["tokens"] = len(spec.tokens)
     if not batch_norm and "norm" in wanted and wanted["norm"].default == "batch":
         fitting["norm"] = "group"
     return cls(**({key: value for key, value in fitting.items() if key in wanted} | arguments))

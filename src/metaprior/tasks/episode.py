@@ -193,6 +193,7 @@ class TaskSpec:
         pool: how many classes the training tasks draw from together; None where classes are not shared by tasks.
         unknown: whether the last of the classes stands for all that have not been seen; see `Stream`.
         about: A, how many numbers describe a task in `Episode.about`; None where nothing does.
+        tokens: where an input is a row of token ids, what the ids from 1 stand for, 0 being padding; else None.
 
     Example:
         >>> TaskSpec("classification", (1, 28, 28), outputs=5, pool=1200).is_image
@@ -205,6 +206,7 @@ class TaskSpec:
     pool: int | None = None
     unknown: bool = False
     about: int | None = None
+    tokens: tuple[str, ...] | None = None
 
     @property
     def is_image(self) -> bool:

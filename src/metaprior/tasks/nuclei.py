@@ -62,7 +62,7 @@ class Nuclei(TaskSource):
 
     Example:
         >>> Nuclei(shots=5).spec
-        TaskSpec(kind='segmentation', x_shape=(3, 64, 64), outputs=2, pool=None, unknown=False, about=None)
+        TaskSpec(kind='segmentation', x_shape=(3, 64, 64), outputs=2, pool=None, unknown=False, about=None, tokens=None)
     """
 
     def __init__(
