@@ -56,6 +56,17 @@ def test_features_do_not_depend_on_place_padding_or_company(molecules, level):
     assert prior.encode(molecules.take([])).shape == (0, 32)
 
 
+def test_tasks_beside_one_another_do_not_change_its_noise(molecules):
+    """A task of small molecules, then one of larger ones, as tasks of one step and alone."""
+    prior, rows = build(), molecules.packed()[molecules.sizes.argsort()]
+    x = rows.unflatten(0, (2, -1))
+    both, *each = (
+        prior.loss(Episode(Examples(part[:, :2], part[:, :2, :1]), Examples(part[:, 2:], part[:, 2:, :1])))
+        for part in (x, x[:1], x[1:])
+    )
+    torch.testing.assert_close(both, sum(each) / 2)
+
+
 def test_settings_of_features_are_heard(molecules):
     prior = build()
     plain = prior.encode(molecules)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from metaprior.errors import MetapriorError, check_positive
 from metaprior.molecules.batches import by_size
@@ -165,9 +166,12 @@ class MoleculeDiffusion(MoleculeGenerator):
         for count, seed in parts:
             generator = torch.Generator().manual_seed(seed % 2**63)
             levels.append(torch.randint(self.levels + 1, (count,), generator=generator))
-            noise = draw_noise(molecules.mask[done : done + count], kinds, generator, x.dtype)
-            moved.append(noise[0])
-            changed.append(noise[1])
+            # Neither padding nor the molecules of other tasks change what is drawn.
+            mine = molecules.take(slice(done, done + count)).trimmed().mask
+            room = (0, 0, 0, molecules.mask.shape[1] - mine.shape[1])
+            noise = draw_noise(mine, kinds, generator, x.dtype)
+            moved.append(functional.pad(noise[0], room))
+            changed.append(functional.pad(noise[1], room))
             done += count
         level, noises = torch.cat(levels), (torch.cat(moved), torch.cat(changed))
 
