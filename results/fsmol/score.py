@@ -1,4 +1,4 @@
-"""Score priors and controls by the protocol of FS-Mol: `python results/fsmol/score.py RUNS [--draws 3]`."""
+"""Score priors and controls by the protocol of FS-Mol: `python results/fsmol/score.py RUNS [--draws 10]`."""
 
 import argparse
 import json

@@ -74,7 +74,7 @@ def text(value):
 def main():
     """Write `result.json` and `table.md` beside this file, or into `--out`.
 
-    What a run has already is not computed again, and rows of priors that RUNS lacks stay as they are.
+    What a run has already is not computed again. Rows of priors that RUNS lacks stay, if they are of the same streams.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", type=Path)
@@ -93,7 +93,9 @@ def main():
         seeds[run.name.rsplit("-", 1)[0]].append(json.loads(kept.read_text()))
     before = asked.out / "result.json"
     rows = json.loads(before.read_text())["rows"] if before.exists() else {}
-    rows |= {name: together(found) for name, found in seeds.items()}
+    new = {name: together(found) for name, found in seeds.items()}
+    hashes = {row["1"]["test_hash"] for row in new.values()}
+    rows = {name: row for name, row in rows.items() if row["1"]["test_hash"] in hashes} | new
     result = {"versions": versions(), "streams": asked.streams, "rows": rows}
     write_text(asked.out / "result.json", json.dumps(result, indent=1) + "\n")
     write_text(asked.out / "table.md", table(rows))

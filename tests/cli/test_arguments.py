@@ -80,6 +80,14 @@ def test_resolved_options_repeat_the_run_and_words_win_over_the_file(parser, tmp
     assert (changed.steps, other.build(changed, "things").given) == (4, {"folder": "here"})
 
 
+def test_what_is_not_for_the_user_to_give_is_left_out_of_a_file(tmp_path):
+    (tmp_path / "old.yaml").write_text("prior: {name: oml, unknown: true, step_size: 0.2}")
+    parser = Parser("acquire", "", [PRIOR])
+    given = parser.given(parser.parse(["--config", str(tmp_path / "old.yaml")]), "prior")
+    assert given["step_size"] == 0.2
+    assert "unknown" not in given
+
+
 def test_dashes_and_switches(parser):
     assert parser().parse(["--resume"]).resume is True
     assert parser().parse(["--resume", "false"]).resume is False

@@ -127,17 +127,18 @@ def of_ridge(features, labels):
 
 
 def test_properties_are_those_of_their_molecules():
-    """Of hydrogen fluoride's like: two atoms, whose levels and charges are written down by hand."""
+    """Four pairs of atoms far from each other and one alone, whose levels and charges are written down by hand."""
     kinds = torch.zeros(1, ATOMS, dtype=torch.int64)
     kinds[0, 1] = 3
     bonded = torch.zeros(1, ATOMS, ATOMS)
     bonded[0, 0, 1] = bonded[0, 1, 0] = 1
     far = 100.0 * (1 - torch.eye(ATOMS))[None]
-    far[0, 0, 1] = far[0, 1, 0] = 1.4
+    for left in (0, 2, 4, 6):
+        far[0, left, left + 1] = far[0, left + 1, left] = 1.4
     low = -0.75 - (0.75**2 + 1) ** 0.5
     high = -0.75 + (0.75**2 + 1) ** 0.5
     homo, gap, coulomb, squares = properties(kinds, bonded, far + torch.eye(ATOMS))[0].tolist()
-    assert sorted([low, high, *[0.0] * 7])[3:5] == [homo, gap + homo]
+    assert sorted([low, -1, -1, -1, 0, high, 1, 1, 1])[3:5] == pytest.approx([homo, gap + homo])
     charge = 0.2 * (3.98 - 2.55)
     assert squares == pytest.approx(2 * charge**2)
     assert coulomb == pytest.approx(-(charge**2) / 1.4)

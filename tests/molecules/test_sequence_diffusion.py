@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from metaprior import FineTune, acquire, load, save
-from metaprior.errors import MetapriorError
+from metaprior.errors import MetapriorError, ShapeError
 from metaprior.molecules import GenerativePrior, SequenceDiffusion
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import Descriptors
@@ -223,3 +223,22 @@ def test_wrong_arguments():
     with pytest.raises(MetapriorError, match="tasks: expected token ids"):
         SequenceDiffusion.for_tasks(TaskSpec("regression", (3,), 1))
     assert isinstance(tokens_of(rows("A")), Tokens)
+    prior = build()
+    with pytest.raises(MetapriorError, match="noise_level: expected 0 to 1, got 2"):
+        prior.encode(rows("AB"), noise_level=2.0)
+    with pytest.raises(MetapriorError, match="draws: expected a positive number, got 0"):
+        prior.encode(rows("AB"), noise_level=0.5, draws=0)
+    with pytest.raises(ShapeError, match="molecules: expected at most 6 tokens, got 7"):
+        prior.encode(torch.ones(1, 7))
+    with pytest.raises(ShapeError, match="molecules: expected ids of 2 tokens, got 3"):
+        prior.encode(torch.tensor([[3.0]]))
+
+
+def test_a_task_without_examples_has_no_loss():
+    x = torch.stack([rows("AAB", "BBA"), rows("A", "B")])
+    mask = torch.tensor([[True, True], [False, False]])
+    both, first = (
+        build().loss(Episode(Examples(part, part[..., :1], real), Examples(part[:, :0], part[:, :0, :1])))
+        for part, real in ((x, mask), (x[:1], mask[:1]))
+    )
+    torch.testing.assert_close(both, first / 2)

@@ -87,7 +87,8 @@ def _prior(parser: Parser, parsed: Namespace, spec: TaskSpec) -> tuple[Prior, di
 
 def _network(begun: Prior, cls: type[Prior], start: str) -> nn.Module:
     """Return the network of a prior for one of another class, which must want the same of it."""
-    net = getattr(begun, "net", None)
+    # Where a prior keeps an average of its weights, that is what it uses itself.
+    net = getattr(begun, "average", getattr(begun, "net", None))
     if not isinstance(net, nn.Module):
         raise MetapriorError(f"--start: {start} has a {type(begun).__name__}, which has no network to take")
     if cls.headless != begun.headless:
@@ -96,4 +97,4 @@ def _network(begun: Prior, cls: type[Prior], start: str) -> nn.Module:
             f"--start: the network of {start} ends with {ends[begun.headless]}; that of a {cls.__name__} with "
             f"{ends[cls.headless]}"
         )
-    return net
+    return net.requires_grad_(True)

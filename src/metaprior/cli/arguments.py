@@ -169,6 +169,8 @@ class Parser:
         chosen, known = _pop(words, f"--{choice.key}"), settings.pop("name", None)
         if chosen is not None and chosen != known:
             settings = {}
+        # Files of earlier versions may say what is now told from the tasks.
+        settings = {key: value for key, value in settings.items() if key not in choice.skip}
         name = chosen or known
         config.pop(choice.key, None)
         if name is None:

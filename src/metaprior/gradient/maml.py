@@ -50,7 +50,7 @@ class MAML(Prior):
         chunk: how many tasks are computed at once: 1 loops over tasks, a larger number maps over so many of them,
             "auto" loops for convolutions on a CPU and else takes all at once. Results do not depend on it.
         save_memory: keep the weights alone after each inner step, and compute the rest again in the backward pass;
-            None for what `for_tasks` chose: no, but for priors that step on one example at a time.
+            None for False, or True where `for_tasks` builds an `OnlineMAML`.
 
     Source: Finn et al. 2017 (arXiv 1703.03400), algorithm 2. Differs: batch statistics come from the support set
     unless `transductive`; before any example a net with batch norm can only use the statistics of its queries.

@@ -90,7 +90,8 @@ class MoleculeGenerator(Prior):
         if self.training:
             self._follow(chosen)
         errors = self._errors(torch.cat(chosen), [(len(x), int(fingerprint(x), 16)) for x in chosen])
-        return torch.stack([each.mean() for each in errors.split([len(x) for x in chosen])]).mean()
+        by_task = errors.split([len(x) for x in chosen])
+        return torch.stack([each.sum() / max(len(each), 1) for each in by_task]).mean()
 
     def start(self, tasks: int, about: Tree = None) -> Labelled:
         """Return the belief that nothing has been seen."""
@@ -136,7 +137,12 @@ class MoleculeGenerator(Prior):
             noise_level: from 0 to 1; None for that of the prior.
             layer: whose states; None for that of the prior.
             draws: of noise to average over; None for those of the prior.
+
+        Raises:
+            MetapriorError: if the level or the layer does not exist.
         """
+        if noise_level is not None and not 0 <= noise_level <= 1:
+            raise MetapriorError(f"noise_level: expected 0 to 1, got {noise_level}")
         number = self.layer if layer is None else layer
         if number is not None and not 0 <= number <= self.net.layers:
             raise MetapriorError(f"layer: expected 0 to {self.net.layers}, got {number}")

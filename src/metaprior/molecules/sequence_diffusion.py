@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metaprior.errors import MetapriorError, check_positive
+from metaprior.errors import MetapriorError, ShapeError, check_positive
 from metaprior.molecules.batches import by_size
 from metaprior.molecules.generator import SAMPLED_AT_ONCE, MoleculeGenerator
 from metaprior.molecules.token_featurisers import Tokens, tokens_of
@@ -101,8 +101,16 @@ class SequenceDiffusion(MoleculeGenerator):
         """Return the features `(L + 1, M, F)` of all layers, that of the embedding first; takes what `encode` does.
 
         Of each sequence the same places are hidden, whatever else is encoded with it.
+
+        Raises:
+            ShapeError: if a sequence is longer than the network has places, or has ids beyond its tokens.
         """
-        tokens = tokens_of(molecules) if isinstance(molecules, Tensor) else molecules
+        check_positive(draws=draws)
+        tokens = (tokens_of(molecules) if isinstance(molecules, Tensor) else molecules).trimmed()
+        if tokens.mask.shape[1] > self.net.inputs:
+            raise ShapeError(f"molecules: expected at most {self.net.inputs} tokens, got {tokens.mask.shape[1]}")
+        if tokens.mask.any() and int(tokens.ids.max()) > self.net.tokens:
+            raise ShapeError(f"molecules: expected ids of {self.net.tokens} tokens, got {int(tokens.ids.max())}")
         level = self.noise_level if noise_level is None else noise_level
         times = (self.draws if draws is None else draws) if level else 1
         scores = torch.rand(times, self.net.inputs, generator=torch.Generator().manual_seed(0)).to(tokens.ids.device)
@@ -168,7 +176,7 @@ class SequenceDiffusion(MoleculeGenerator):
             order = torch.randperm(count, generator=generator)
             shares.append((order + torch.rand(count, generator=generator)) / count)
             # Neither padding nor the sequences of other tasks change what is drawn.
-            longest = int(tokens.sizes[done : done + count].max())
+            longest = tokens.take(slice(done, done + count)).trimmed().mask.shape[1]
             drawn = torch.rand(count, longest, generator=generator)
             scores.append(functional.pad(drawn, (0, x.shape[1] - longest)))
             done += count

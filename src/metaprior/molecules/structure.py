@@ -15,7 +15,7 @@ Salts = Literal["largest", "keep"]
 """What is done to salts and mixtures: keep the largest organic fragment, neutralised; or keep all as it is."""
 
 POLICY = 2
-"""How many times what is done to salts has changed; features are kept apart by it."""
+"""The version of what is done to salts; features in the cache are kept apart by it."""
 
 
 def needed(module: str) -> Any:
@@ -89,8 +89,8 @@ def standardise(molecule: Molecule, salts: Salts = "largest") -> tuple[Molecule,
     """Return a molecule as it is featurised, and a note on what was done to it; None where nothing was.
 
     With "largest", the largest organic fragment is kept (the largest fragment where none has carbon), and charges are
-    neutralised where adding or removing protons can do so and leaves a possible structure: the ring of a metallocene
-    stays an anion.
+    neutralised where adding or removing protons can do so. Where that would leave an impossible structure, as of the
+    ring of a metallocene, all charges stay.
 
     Example:
         >>> standardise(parse("CC(=O)[O-].[Na+]"))[1]

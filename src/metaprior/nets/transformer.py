@@ -34,8 +34,8 @@ class Transformer(nn.Module):
         seed: of the initial weights.
 
     Source: Vaswani et al. 2017 (arXiv 1706.03762), with the norms before each part (Xiong et al. 2020, arXiv
-    2002.04745), and queries and keys turned by their places (Su et al. 2021, arXiv 2104.09864): after 300 steps of
-    masked diffusion of SMILES, at width 64, the loss was 1.34 nats a token with such turns, and 1.82 without.
+    2002.04745), and queries and keys turned by their places (Su et al. 2021, arXiv 2104.09864), without which it
+    learned SMILES more slowly in trials. What `forward` pools has gone through a norm, what `states` gives has not.
 
     Example:
         >>> net = Transformer(inputs=6, tokens=3, outputs=1, width=8, layers=2, heads=2)
