@@ -4,6 +4,7 @@ python benchmarks/featurise.py
 """
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
@@ -12,17 +13,28 @@ from pathlib import Path
 import torch
 from measure import machine, report
 
+from metaprior.errors import DataError
 from metaprior.molecules import NCI, MultitaskProbe
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.nci import nci_smiles
 from metaprior.molecules.own import read_properties
+from metaprior.molecules.structure import parse
 from metaprior.predict import believe, predict_rows
 
 
 def library(size):
     """Return so many different SMILES: those that come with RDKit, and with an alkyl chain put before them."""
     plain = [text for text in nci_smiles() if text[0] in "CNO" and not set(text) & set(".+-")]
-    return [f"{'C' * (at // len(plain))}{plain[at % len(plain)]}" for at in range(size)]
+    longer = (f"{'C' * chain}{text}" for chain in itertools.count() for text in plain)
+    return list(itertools.islice(filter(possible, longer), size))
+
+
+def possible(text):
+    try:
+        parse(text)
+    except DataError:
+        return False
+    return True
 
 
 def timed(action):
