@@ -67,6 +67,9 @@ def test_scenes_of_ones_own():
     )
     assert scenes(scenes=source.scenes, held_out=1).prompts("test") == ["a pink star"]
     assert source.sample(2, torch.Generator()).tasks == 2
+    named = scenes(scenes=source.scenes, unseen=("a blue box", "a shiny red torus"))
+    assert named.prompts("test") == ["a glossy red torus", "a blue box"]
+    assert named.prompts() == ["a green ball", "a pink star"]
 
 
 def test_points_are_those_of_the_scenes():
@@ -131,8 +134,15 @@ def test_pictures_of_a_prompt():
         ({"views": 4}, "views: expected at least 5"),
         ({"size": 0}, "size: expected a positive number"),
         ({"scenes": ("a red torsu",)}, "did you mean 'torus'"),
+        ({"unseen": ("a red ball",)}, "unseen: expected scenes to hold these out of"),
+        ({"scenes": ("a red ball",), "unseen": ("a red ball",)}, "expected fewer than all 1 scenes, got 1"),
     ],
 )
 def test_wrong_settings(settings, error):
     with pytest.raises(DataError, match=error):
         scenes(**settings).sample(1, torch.Generator())
+
+
+def test_held_out_scenes_are_among_the_scenes():
+    with pytest.raises(UnknownNameError, match="unknown scene of unseen 'a red bal': did you mean 'a red ball'"):
+        scenes(scenes=("a red ball", "a blue box"), unseen=("a red bal",)).prompts()

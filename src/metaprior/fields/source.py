@@ -49,6 +49,7 @@ class Scenes(TaskSource):
         held_out: colours of each shape and material that are held out; 0 to test seen prompts on new views.
         scenes: prompts, mesh files or "kenney:NAME" to take instead of the above; each fourth is held out if `held_out`
             is not 0.
+        unseen: those of `scenes` to hold out instead of each fourth.
         drawn: how many prompts of one to `things` things to draw from those shapes, colours and materials, and all
             relations, instead of the above; each tenth is held out if `held_out` is not 0.
         things: the most things of a drawn prompt.
@@ -63,7 +64,8 @@ class Scenes(TaskSource):
         text: the text encoder, as `metaprior.fields.text.encode` names them.
 
     Raises:
-        DataError: if a number is not positive, or a scene cannot be read.
+        DataError: if a number is not positive, a scene cannot be read, or all of `scenes` are held out.
+        UnknownNameError: if one of `unseen` is not among `scenes`.
 
     Source: the protocol of HyperFields (Babu et al. 2024, arXiv 2310.17075), section 4.1: 9 shapes x 8 colours, with 3
     colours of each shape held out. Differs: scenes are known exactly, instead of made by a diffusion model.
@@ -84,6 +86,7 @@ class Scenes(TaskSource):
         materials: int = 1,
         held_out: int = 3,
         scenes: Sequence[str] = (),
+        unseen: Sequence[str] = (),
         drawn: int = 0,
         things: int = 2,
         teaches: Teaches = "pictures",
@@ -99,6 +102,7 @@ class Scenes(TaskSource):
         self.materials = materials
         self.held_out = held_out
         self.scenes = tuple(scenes)
+        self.unseen = tuple(unseen)
         self.drawn = drawn
         self.things = things
         self.teaches: Teaches = teaches
@@ -157,10 +161,9 @@ class Scenes(TaskSource):
 
     def _places(self, split: Split) -> list[int]:
         """Return which of all scenes belong to a split."""
-        unseen = self._unseen
-        if split != "test" or not any(unseen):
-            return [place for place, held_out in enumerate(unseen) if not held_out]
-        return [place for place, held_out in enumerate(unseen) if held_out]
+        held_out = self._listed[1]
+        tests = split == "test" and any(held_out)
+        return [place for place, unseen in enumerate(held_out) if unseen == tests]
 
     def _views(self, part: Literal["train", "test"]) -> Tensor:
         place = torch.arange(self.views)
@@ -175,8 +178,8 @@ class Scenes(TaskSource):
             raise UnknownNameError("choice for teaches", self.teaches, _TEACHES)
         if self.views < 5:
             raise DataError(f"views: expected at least 5, of which the fifth is held out; got {self.views}")
-        if self.scenes:
-            return list(self.scenes), [bool(self.held_out) and place % 4 == 3 for place in range(len(self.scenes))]
+        if self.scenes or self.unseen:
+            return self._of_ones_own()
         for name, number, most in (
             ("shapes", self.shapes, len(SHAPES)),
             ("colours", self.colours, len(COLOURS)),
@@ -197,6 +200,19 @@ class Scenes(TaskSource):
                 unseen.append((column - self.held_out * row) % self.colours < self.held_out)
         return scenes, unseen
 
+    def _of_ones_own(self) -> tuple[list[str], list[bool]]:
+        """Return the scenes that were named, and which of them are held out."""
+        if not self.scenes:
+            raise DataError("unseen: expected scenes to hold these out of, got none")
+        for scene in self.unseen:
+            if scene not in self.scenes:
+                raise UnknownNameError("scene of unseen", scene, self.scenes)
+        if {*self.scenes} <= {*self.unseen}:
+            raise DataError(f"unseen: expected fewer than all {len(self.scenes)} scenes, got {len(self.unseen)}")
+        if self.unseen:
+            return list(self.scenes), [scene in self.unseen for scene in self.scenes]
+        return list(self.scenes), [bool(self.held_out) and place % 4 == 3 for place in range(len(self.scenes))]
+
     def _from_grammar(self) -> tuple[list[str], list[bool]]:
         """Draw prompts, all different; none of those held out is among the others."""
         names = {
@@ -214,10 +230,6 @@ class Scenes(TaskSource):
             raise DataError(f"drawn: expected at most as many prompts as there are, {len(scenes)}; got {self.drawn}")
         prompts = list(scenes)[: self.drawn]
         return prompts, [bool(self.held_out) and place % _TENTH == _TENTH - 1 for place in range(len(prompts))]
-
-    @property
-    def _unseen(self) -> list[bool]:
-        return self._listed[1]
 
     @cached_property
     def _prompts(self) -> list[str]:
