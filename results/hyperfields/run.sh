@@ -39,6 +39,18 @@ print(json.dumps(every(['ball', 'torus', 'box', 'mug'], ['red', 'blue', 'yellow'
     done
 done
 
+# (d) 108 scenes in one network, as many steps for each as in (a).
+acquire pack 4800 --prior hyperfields --tasks.colours 12 --tasks.held_out 0 "${points[@]}"
+
+# (f) Trucks of four colours, each held out in turn, beside plain things of the same and other colours.
+for colour in green purple red yellow; do
+    scenes=$(python -c "import json; from metaprior.fields.scenes import every
+print(json.dumps([f'kenney:vehicle-truck-{colour}' for colour in ('green', 'purple', 'red', 'yellow')]
++ ['kenney:vehicle-motorcycle'] + every(['ball', 'box', 'cylinder'], ['green', 'purple', 'red', 'yellow'])))")
+    acquire "trucks,$colour" 1000 --prior hyperfields --tasks.scenes "$scenes" --tasks.size 48 --tasks.queries 512 \
+        --tasks.unseen "[\"kenney:vehicle-truck-$colour\"]"
+done
+
 # (e) Ablations of (a), 1,000 steps each.
 ablation() { acquire "ablation,$1" 1000 --prior hyperfields --net hyper_field "${points[@]}" "${@:2}"; }
 ablation default
@@ -56,3 +68,4 @@ acquire zoo 4000 --prior hyperfields --net hyper_field --net.directions true --n
     --tasks.supersample 1 "${points[@]}" --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005
 
 python "$(dirname "$0")/score.py" "$runs"
+python "$(dirname "$0")/adapt.py" "$runs"

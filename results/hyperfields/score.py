@@ -1,4 +1,4 @@
-"""Score the acquired priors over scenes: `python results/hyperfields/score.py RUNS`.
+"""Score the acquired priors on prompts alone: `python results/hyperfields/score.py RUNS`; `adapt.py` adapts them.
 
 What is not there is left out, so that a part of the runs can be scored.
 """
@@ -15,14 +15,12 @@ from metaprior.checkpoint import versions
 from metaprior.fields import (
     AnalyticScene,
     Cameras,
-    FieldNet,
-    HyperFieldNet,
     HyperFields,
     between_prompts,
+    fit,
     frozen,
+    open_scene,
     psnr,
-    refine,
-    refine_field,
     render_views,
     ssim,
     write_picture,
@@ -38,9 +36,6 @@ PUBLISHED = {
     "unseen": {1: 57.1, 3: 85.7, 5: 85.7, 6: 90.4, 10: 95.2},
     "seen": {1: 69.5, 3: 88.1, 5: 94.9, 6: 94.9, 10: 96.6},
 }
-NOVEL = ("a brown capsule", "a grey heart", "a black octahedron", "a white bowl", "a red torus on a blue box")
-"""Shapes, colours and layouts that the protocol does not hold."""
-MILESTONES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SIZE = 64
 
 
@@ -121,6 +116,13 @@ def protocol(runs):
     for part, split in (("seen", "train"), ("unseen", "test")):
         found = retrieval(net, prompts, pictures, source.prompts(split))
         result[part] = rows[part] | {"retrieval": found, "published_with_clip": PUBLISHED[part]}
+    for name in ("biases", "nearest"):
+        if (runs / name / "finished").exists():
+            other, card = load(runs / name), read_card(runs / name)
+            own, views = quality(other, source)
+            for part, split in (("seen", "train"), ("unseen", "test")):
+                own[part]["retrieval"] = retrieval(net, prompts, views, source.prompts(split))
+            result[name] = own | {"steps": card["step"], "seconds": card["seconds"]}
     first = [[pictures[prompt][0] for prompt in source.prompts(split)[:9]] for split in ("train", "test")]
     truth = [[teachers[prompt][0] for prompt in source.prompts(split)[:9]] for split in ("train", "test")]
     write_picture(
@@ -144,59 +146,34 @@ def table_of(runs, pattern):
     return result
 
 
-def starts(runs):
-    """Yield the name of each way to begin with a novel scene, and a function of a prompt and a number of steps."""
-    path = runs / "protocol"
-    prior = load(path)
-    for changes in ("everything", "code", "last", "weights"):
-        yield (
-            f"hyperfields, {changes}",
-            lambda prompt, changes=changes, **more: refine(prior, prompt, changes=changes, **more),
-            prior.net.field,
-        )
-    if (runs / "biases").exists():
-        one = load(runs / "biases")
-        yield "conditioned network, everything", lambda prompt, **more: refine(one, prompt, **more), one.net.field
-    for name in ("nearest", "maml", "reptile"):
-        if (runs / name).exists():
-            other = load(runs / name)
-            field = other.net.field
-
-            def begin(prompt, other=other, field=field, **more):
-                with torch.no_grad():
-                    weights = other.net.named(other.start(1, about=[prompt]).weights)
-                return refine_field(field, weights, **more)
-
-            yield name, begin, field
-    blank = HyperFields(HyperFieldNet(prior.net.text_size, dynamic=False, seed=1))
-    yield "scratch, hyperfields untrained", lambda prompt, **more: refine(blank, prompt, **more), blank.net.field
-    scratch = FieldNet("triplane", seed=1)
-    named = {key: value[None] for key, value in scratch.own_weights.items()}
-    fast = {"learning_rate": 5e-3}
-    yield "scratch, one field", lambda prompt, **more: refine_field(scratch.field, named, **fast, **more), scratch.field
-
-
-def novel(runs, prompts, most):
-    """(c) PSNR on held-out views against steps, on prompts of which a word or the layout was never met."""
-    result = {}
-    for name, begin, field in starts(runs):
-        curves = []
-        for prompt in prompts:
-            scene = AnalyticScene(prompt)
-            fit = scene.views(Cameras.on_sphere(12, SIZE, elevations=(-20, 65)))
-            other = scene.views(Cameras.on_sphere(4, SIZE, turn=77.0))
-            curve = {}
-
-            def watch(step, weights, curve=curve, other=other, field=field):
-                if step in MILESTONES:
-                    seen = render_views(field, frozen(field, weights, cells=32, points=1), other.cameras, 64).over()
-                    curve[step] = psnr(seen, other.over()).mean().item()
-
-            begin(prompt, views=fit, steps=most, rays=1024, watch=watch)
-            curves.append(curve)
-        result[name] = {step: round(sum(curve[step] for curve in curves) / len(curves), 2) for step in curves[0]}
-        print(name, result[name], flush=True)
-    return result
+def pack(runs, fits=8, steps=1000):
+    """(d) how well one network shows each of 108 scenes, beside networks for one scene each."""
+    path = runs / "pack"
+    source, prior, card = build(read_card(path)["tasks"]), load(path), read_card(path)
+    prompts = source.prompts()
+    packed = quality(prior, source)[0]["seen"]
+    chosen = prompts[:: len(prompts) // fits][:fits]
+    own = {prompt: fit(*open_scene(prompt, SIZE, views=source.views), steps=steps) for prompt in chosen}
+    shown_of = {}
+    for prompt, fitted in own.items():
+        truth = source.pictures(prompt, 4)
+        alone = render_views(fitted.field, fitted.weights, truth.cameras, 64).over()
+        together = shown(prior, prompt, truth.cameras)
+        shown_of[prompt] = [psnr(pictures, truth.over()).mean().item() for pictures in (together, alone)]
+    size = sum(value.numel() for value in own[chosen[0]].weights.values() if value.is_floating_point())
+    return {
+        "steps": card["step"],
+        "seconds": card["seconds"],
+        "parameters": sum(value.numel() for value in prior.parameters()),
+        "scenes": packed,
+        "fitted": {
+            "scenes": fits,
+            "steps": steps,
+            "seconds_each": round(sum(one.seconds for one in own.values()) / fits, 1),
+            "parameters_each": size,
+            "psnr_packed_and_alone": shown_of,
+        },
+    }
 
 
 def smoothness(prior, source, pairs=6, frames=25):
@@ -223,9 +200,7 @@ def smoothness(prior, source, pairs=6, frames=25):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--novel", type=int, default=len(NOVEL), help="how many prompts of (c)")
-    parser.add_argument("--steps", type=int, default=1000, help="of (c)")
-    parser.add_argument("--parts", default="a,b,c,e,g")
+    parser.add_argument("--parts", default="a,b,d,e,g")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = HERE / "result.json"
@@ -243,8 +218,9 @@ def main():
         result["view"] = table_of(options.runs, "view")
     if "e" in parts:
         result["ablations"] = table_of(options.runs, "ablation")
-    if "c" in parts:
-        result["novel"] = novel(options.runs, NOVEL[: options.novel], options.steps)
+    if "d" in parts:
+        result["pack"] = pack(options.runs)
+        print(json.dumps(result["pack"], indent=1), flush=True)
     write_text(kept, json.dumps(result, indent=2) + "\n")
 
 
