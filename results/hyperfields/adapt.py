@@ -37,10 +37,11 @@ from metaprior.registry import build
 HERE = Path(__file__).parent
 NOVEL = ("a brown capsule", "a grey heart", "a black octahedron", "a white bowl", "a red torus on a blue box")
 """Shapes, colours and layouts that the protocol does not hold."""
-BUDGETS = (0, 10, 30, 100, 300)
-LONGEST = 1000
+BUDGETS = (0, 10, 30, 100)
+LONGER, LONGEST = 300, 1000
+FIRST = "hyperfields, everything"
 SCRATCH = ("scratch, hyperfields untrained", "scratch, one field")
-"""Which ways to begin are followed to the end."""
+"""These are followed to the end, and the prior longer than the others."""
 TRUCKS = ("green", "purple", "red", "yellow")
 TRUCK_STEPS = 100
 SIZE, SAMPLES = 64, 64
@@ -106,7 +107,8 @@ def novel(runs, longest):
         kept, shown = runs / f"novel-{name}-{longest}.json", runs / f"novel-{name}-{longest}.pt"
         if not kept.exists():
             found, first = {}, {}
-            for steps in (*BUDGETS, *([longest] if name in SCRATCH else [])):
+            more = (LONGER, longest) if name in SCRATCH else (LONGER,) if name == FIRST else ()
+            for steps in (*BUDGETS, *more):
                 scores, seconds = [], []
                 for prompt, (fit, other) in views.items():
                     start = time.perf_counter()
@@ -123,7 +125,7 @@ def novel(runs, longest):
         pictures[name] = torch.load(shown, weights_only=True)
     grid = [
         [other.over()[0] for _, other in views.values()],
-        *[[pictures["hyperfields, everything"][prompt, steps] for prompt in NOVEL] for steps in (0, 30, 300)],
+        *[[pictures[FIRST][prompt, steps] for prompt in NOVEL] for steps in (0, 30, 300)],
         *[[pictures[SCRATCH[1]][prompt, steps] for prompt in NOVEL] for steps in (30, 300)],
     ]
     names = ["scenes", "prior", "30 steps", "300 steps", "scratch, 30", "scratch, 300"]

@@ -106,6 +106,25 @@ def test_a_head_for_each_task_lets_one_label_mean_different_things():
     assert log[-1].loss < 0.35, "a shared head could not tell the two meanings apart"
 
 
+def test_the_size_of_an_input_is_known_beside_its_direction():
+    class Direction(nn.Module):
+        features = 8
+
+        def forward(self, x):
+            return nn.functional.normalize(x, dim=-1)
+
+    numbers = torch.Generator().manual_seed(0)
+    sizes = 1 + 9 * torch.rand(1, 60, 1, generator=numbers)
+    x = sizes * Direction()(torch.rand(1, 60, 8, generator=numbers))
+    y = sizes.log()
+    errors = []
+    for inputs in (0.0, 1.0):
+        prior = MultitaskProbe(Direction(), outputs=1, inputs=inputs)
+        guess = prior.predict(prior.observe(prior.start(1), Examples(x[:, :40], y[:, :40])), x[:, 40:])
+        errors.append(float((guess - y[:, 40:]).square().mean() / y.var()))
+    assert errors[0] > 0.7 > 0.05 > errors[1]
+
+
 def test_deviation_is_for_regression_alone():
     x, y, asked = task()
     prior = MultitaskProbe(MLP(5, hidden=(16,)), outputs=1).double().eval()

@@ -44,8 +44,9 @@ class MultitaskProbe(Prior):
         scale: the length of a feature vector, the larger the less the probe is regularised; None for 4, or 2 where
             `for_tasks` finds fingerprints.
         moderate: draw the probabilities of the logistic probe towards a half where its weights are uncertain.
-        inputs: the length of the input itself, put beside the features for the probe; 0 leaves it out. None for 0, or 1
-            where `for_tasks` finds fingerprints.
+        inputs: the length of the input itself, put beside the features for the probe, with so many times the logarithms
+            of how large it was, which solubility hangs on; 0 leaves them out. None for 0, or 1 where `for_tasks` finds
+            fingerprints.
         sharpness: a factor of the logits of the logistic probe. What is regularised as ranking likes it best is too
             unsure of itself. None for 1, or 2 where `for_tasks` finds fingerprints, which the validation assays of
             FS-Mol told.
@@ -150,4 +151,6 @@ class MultitaskProbe(Prior):
         features = functional.normalize(apply(self.net, x, mask), dim=-1) * self.scale
         if not self.inputs:
             return features
-        return torch.cat([features, functional.normalize(x.flatten(2), dim=-1) * self.inputs], dim=-1)
+        inputs = x.flatten(2)
+        sizes = torch.stack([inputs.norm(1, dim=-1), inputs.norm(dim=-1)], dim=-1).log1p()
+        return torch.cat([features, self.inputs * functional.normalize(inputs, dim=-1), self.inputs * sizes], dim=-1)
