@@ -131,6 +131,10 @@ def novel(runs, longest):
     names = ["scenes", "prior", "30 steps", "300 steps", "scratch, 30", "scratch, 300"]
     write_picture(HERE / "novel.png", sheet(grid, names))
     plot(rows)
+    if (runs / "protocol.pt").exists():
+        known = torch.load(runs / "protocol.pt", weights_only=True)
+        captions = ["seen", "fields", "unseen", "fields", "novel", "fields", "after 30 steps on 12 views"]
+        write_picture(HERE / "contact.png", sheet(known + grid[:3], captions))
     return {
         name: {
             "psnr": {steps: round(_mean(row["psnr"]), 2) for steps, row in found.items()},

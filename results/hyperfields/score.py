@@ -36,7 +36,7 @@ PUBLISHED = {
     "unseen": {1: 57.1, 3: 85.7, 5: 85.7, 6: 90.4, 10: 95.2},
     "seen": {1: 69.5, 3: 88.1, 5: 94.9, 6: 94.9, 10: 96.6},
 }
-SIZE = 64
+SIZE, COLUMNS = 64, 9
 
 
 def shown(prior, prompt, cameras, samples=64):
@@ -123,11 +123,12 @@ def protocol(runs):
             for part, split in (("seen", "train"), ("unseen", "test")):
                 own[part]["retrieval"] = retrieval(net, prompts, views, source.prompts(split))
             result[name] = own | {"steps": card["step"], "seconds": card["seconds"]}
-    first = [[pictures[prompt][0] for prompt in source.prompts(split)[:9]] for split in ("train", "test")]
-    truth = [[teachers[prompt][0] for prompt in source.prompts(split)[:9]] for split in ("train", "test")]
-    write_picture(
-        HERE / "protocol.png", sheet([truth[0], first[0], truth[1], first[1]], ["seen", "fields", "unseen", "fields"])
-    )
+    rows = []
+    for split in ("train", "test"):
+        chosen = source.prompts(split)[:: len(source.prompts(split)) // COLUMNS][:COLUMNS]
+        rows += [[teachers[prompt][0] for prompt in chosen], [pictures[prompt][0] for prompt in chosen]]
+    torch.save(rows, runs / "protocol.pt")
+    write_picture(HERE / "protocol.png", sheet(rows, ["seen", "fields", "unseen", "fields"]))
     return result
 
 
