@@ -39,9 +39,8 @@ NOVEL = ("a brown capsule", "a grey heart", "a black octahedron", "a white bowl"
 """Shapes, colours and layouts that the protocol does not hold."""
 BUDGETS = (0, 10, 30, 100)
 LONGER, LONGEST = 300, 1000
-FIRST = "hyperfields, everything"
-SCRATCH = ("scratch, hyperfields untrained", "scratch, one field")
-"""These are followed to the end, and the prior longer than the others."""
+FIRST, SCRATCH = "hyperfields, everything", "scratch, one field"
+"""Of the ways to begin, these are followed longer, and the second to the end."""
 TRUCKS = ("green", "purple", "red", "yellow")
 TRUCK_STEPS = 100
 SIZE, SAMPLES = 64, 64
@@ -107,8 +106,7 @@ def novel(runs, longest):
         kept, shown = runs / f"novel-{name}-{longest}.json", runs / f"novel-{name}-{longest}.pt"
         if not kept.exists():
             found, first = {}, {}
-            more = (LONGER, longest) if name in SCRATCH else (LONGER,) if name == FIRST else ()
-            for steps in (*BUDGETS, *more):
+            for steps in (*BUDGETS, *{FIRST: (LONGER,), SCRATCH: (LONGER, longest)}.get(name, ())):
                 scores, seconds = [], []
                 for prompt, (fit, other) in views.items():
                     start = time.perf_counter()
@@ -126,7 +124,7 @@ def novel(runs, longest):
     grid = [
         [other.over()[0] for _, other in views.values()],
         *[[pictures[FIRST][prompt, steps] for prompt in NOVEL] for steps in (0, 30, 300)],
-        *[[pictures[SCRATCH[1]][prompt, steps] for prompt in NOVEL] for steps in (30, 300)],
+        *[[pictures[SCRATCH][prompt, steps] for prompt in NOVEL] for steps in (30, 300)],
     ]
     names = ["scenes", "prior", "30 steps", "300 steps", "scratch, 30", "scratch, 300"]
     write_picture(HERE / "novel.png", sheet(grid, names))
@@ -140,11 +138,9 @@ def novel(runs, longest):
             "psnr": {steps: round(_mean(row["psnr"]), 2) for steps, row in found.items()},
             "psnr_by_prompt": {steps: [round(score, 2) for score in row["psnr"]] for steps, row in found.items()},
             "seconds": {steps: round(_mean(row["seconds"]), 2) for steps, row in found.items()},
-            "steps_to_scratch": {
-                scratch: reach({steps: _mean(row["psnr"]) for steps, row in found.items()}, _mean(goal["psnr"]))
-                for scratch in SCRATCH
-                if (goal := rows[scratch][longest])
-            },
+            "steps_to_scratch": reach(
+                {steps: _mean(row["psnr"]) for steps, row in found.items()}, _mean(rows[SCRATCH][longest]["psnr"])
+            ),
         }
         for name, found in rows.items()
     }
