@@ -1,9 +1,13 @@
 """Priors over fields that are small enough for tests."""
 
+import json
+import math
+
 import pytest
 import torch
 
-from metaprior.fields import HyperFieldNet, HyperFields
+from metaprior.fields import Cameras, HyperFieldNet, HyperFields
+from metaprior.fields.writers import write_picture
 
 SMALL = {
     "code_size": 16,
@@ -40,3 +44,22 @@ def told():
         return own
 
     return change
+
+
+@pytest.fixture(scope="session")
+def blender():
+    """Write ten views of a scene in the style of Blender."""
+
+    def write(scene, folder, size=16):
+        cameras = Cameras.on_sphere(10, size, radius=6.0)  # twice as large a world
+        views = scene.views(cameras.moved(torch.zeros(3), 0.5), supersample=1)
+        frames = []
+        for view in range(10):
+            picture = torch.cat([views.colour[view], views.opacity[view][..., None]], dim=-1)
+            write_picture(folder / "train" / f"r_{view}.png", picture)
+            frames.append({"file_path": f"./train/r_{view}", "transform_matrix": cameras.poses[view].tolist()})
+        content = {"camera_angle_x": math.radians(40), "frames": frames}
+        (folder / "transforms.json").write_text(json.dumps(content))
+        return folder
+
+    return write

@@ -9,24 +9,13 @@ from PIL import Image
 from metaprior.data import find
 from metaprior.errors import DataError
 from metaprior.fields import AnalyticScene, Cameras, converted, read_npz, read_transforms, read_views
-from metaprior.fields.writers import write_picture
 
 SCENE = AnalyticScene("a red ball left of a blue box")
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Write ten views in the style of Blender."""
-    cameras = Cameras.on_sphere(10, 16, radius=6.0)  # twice as large a world
-    views = SCENE.views(cameras.moved(torch.zeros(3), 0.5), supersample=1)
-    frames = []
-    for view in range(10):
-        picture = torch.cat([views.colour[view], views.opacity[view][..., None]], dim=-1)
-        write_picture(tmp_path / "train" / f"r_{view}.png", picture)
-        frames.append({"file_path": f"./train/r_{view}", "transform_matrix": cameras.poses[view].tolist()})
-    content = {"camera_angle_x": math.radians(40), "frames": frames}
-    (tmp_path / "transforms.json").write_text(json.dumps(content))
-    return tmp_path
+def folder(tmp_path, blender):
+    return blender(SCENE, tmp_path)
 
 
 def changed(folder, change):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from metaprior.errors import DataError, UnknownNameError
-from metaprior.fields import AnalyticScene, Rays, Scenes
+from metaprior.fields import AnalyticScene, Field, HyperFieldNet, HyperFields, Rays, Scenes, save_field
 from metaprior.fields.field import STEP
 from metaprior.fields.scenes import every, held_out
 
@@ -70,6 +70,34 @@ def test_scenes_of_ones_own():
     named = scenes(scenes=source.scenes, unseen=("a blue box", "a shiny red torus"))
     assert named.prompts("test") == ["a glossy red torus", "a blue box"]
     assert named.prompts() == ["a green ball", "a pink star"]
+
+
+def test_fields_and_posed_pictures_teach_too(tmp_path, blender):
+    field = Field(width=8, hidden=1)
+    save_field(
+        tmp_path / "field.safetensors", field, field.initial(1, torch.Generator().manual_seed(0)), prompt="a fog"
+    )
+    posed = blender(AnalyticScene("a blue box"), tmp_path / "toy-box", size=20)
+    source = scenes(scenes=(str(tmp_path), str(posed), "a red ball"), held_out=0)
+    assert source.prompts() == ["a fog", "a toy box", "a red ball"]
+    assert source.pictures("a toy box").colour.shape == (1, 8, 8, 3)
+    episode = source.sample(6, torch.Generator().manual_seed(0))
+    assert episode.query.x.shape == (6, 50, 6)
+    prior = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), samples=8)
+    assert torch.isfinite(prior.loss(episode))
+    assert prior.preview(source).picture.startswith(b"\x89PNG")
+    with pytest.raises(DataError, match="points are known of prompts alone"):
+        scenes(scenes=source.scenes, held_out=0, teaches="points").sample(1, torch.Generator())
+
+
+def test_a_field_that_was_fitted_again_is_drawn_again(tmp_path):
+    field = Field(width=8, hidden=1)
+    seen = []
+    for seed in (0, 1):
+        weights = field.initial(1, torch.Generator().manual_seed(seed))
+        save_field(tmp_path / "field.safetensors", field, weights, prompt="a fog")
+        seen.append(scenes(scenes=(str(tmp_path),), held_out=0).pictures("a fog").colour)
+    assert not torch.equal(*seen)
 
 
 def test_points_are_those_of_the_scenes():

@@ -15,6 +15,7 @@ from metaprior.fields.cameras import Rays
 from metaprior.fields.distil import point_losses
 from metaprior.fields.field import OCCUPANCY, Weights
 from metaprior.fields.hyper_field_net import HyperFieldNet
+from metaprior.fields.known import rays_of
 from metaprior.fields.occupancy import between
 from metaprior.fields.quality import collapse
 from metaprior.fields.render import render
@@ -195,8 +196,8 @@ class HyperFields(Prior):
             weights = self.net.whole(self.start(len(prompts), about=prompts).weights)
             weights |= {OCCUPANCY: between(self.net.field, weights, 2 * self.culling or 32, _EMPTY)}
             device = self.net.blank.device
-            rays = torch.cat(list(truth[0].cameras.rays()), dim=-1).to(device)
-            seen = self._seen(weights, rays.expand(len(prompts), -1, -1)).cpu()
+            rays = torch.cat([rays_of(own.cameras) for own in truth]).to(device)
+            seen = self._seen(weights, rays).cpu()
         width, height = truth[0].cameras.width, truth[0].cameras.height
         seen = seen.unflatten(1, (height, width))
         wanted = torch.stack([torch.cat([own.colour, own.opacity[..., None]], dim=-1)[0] for own in truth])

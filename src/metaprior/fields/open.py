@@ -1,16 +1,18 @@
 """From what a user calls a scene to its pictures."""
 
+import hashlib
 from pathlib import Path
 
 from metaprior.data import find
 from metaprior.errors import DataError, check_positive
 from metaprior.fields.cameras import Cameras, Convention
-from metaprior.fields.readers import read_views
 from metaprior.fields.scenes.analytic import AnalyticScene
+from metaprior.fields.scenes.fitted import FieldScene
 from metaprior.fields.scenes.meshes import MESH_FILES, MeshScene, kenney
+from metaprior.fields.scenes.posed import POSED_FILES, PosedScene
 from metaprior.fields.views import Views
 
-__all__ = ["find_scene", "open_scene"]
+__all__ = ["content_of", "find_scene", "open_scene"]
 
 _LEGO = "lego_train_200.npz", "lego_train_100.npz"
 
@@ -27,7 +29,8 @@ def open_scene(
 
     Args:
         scene: a prompt, such as "a red torus on a blue box"; or a mesh file; or a `transforms.json`, an `.npz`, or a
-            folder of them; or "kenney:NAME", or "lego", of the data under `$METAPRIOR_DATA`.
+            folder of them; or a field, or a run of `metaprior fit`; or "kenney:NAME", or "lego", of the data under
+            `$METAPRIOR_DATA`.
         size: the width of the pictures; larger ones are made smaller.
         views: how many to render, where there is something to render.
         held_out: how many to render besides, from other sides.
@@ -43,36 +46,49 @@ def open_scene(
         (4, 2, 'a red torus')
     """
     check_positive(size=size, views=views, held_out=held_out)
-    text = str(scene).strip()
-    path = Path(text)
-    if text == "lego":
-        lego = find("nerf_lego", *_LEGO)
-        if lego is None:
-            raise DataError(f"lego: neither of {', '.join(_LEGO)} is under $METAPRIOR_DATA/nerf_lego")
-        path = lego
-    suffix = path.suffix.lower()
-    if suffix in (".json", ".npz") or (text and path.is_dir()):
-        parts = read_views(path, convention, skip_bad)
-        return parts[0].resized(size), parts[1].resized(size)
-    known = find_scene(text)
+    known = find_scene(str(scene), convention, skip_bad)
+    if isinstance(known, PosedScene):
+        return known.fit.resized(size), known.held_out.resized(size)
     fitted = Cameras.on_sphere(views, size, elevations=(-30.0, 75.0))
     other = Cameras.on_sphere(held_out, size, turn=77.0)
     return known.views(fitted), known.views(other)
 
 
-def find_scene(scene: str) -> AnalyticScene | MeshScene:
-    """Return what can be rendered from any side: of a prompt, of a mesh file, or of "kenney:NAME".
+def find_scene(
+    scene: str, convention: Convention = "opengl", skip_bad: bool = False
+) -> AnalyticScene | MeshScene | FieldScene | PosedScene:
+    """Return a scene by what a user calls it; see `open_scene`. All but posed pictures can be seen from any side.
 
     Raises:
         DataError: if it cannot be found or read.
     """
-    path = Path(scene)
-    if scene.startswith("kenney:"):
-        return kenney(scene.removeprefix("kenney:"))
-    if path.suffix.lower() in MESH_FILES:
+    text = scene.strip()
+    if text.startswith("kenney:"):
+        return kenney(text.removeprefix("kenney:"))
+    if text == "lego":
+        lego = find("nerf_lego", *_LEGO)
+        if lego is None:
+            raise DataError(f"lego: neither of {', '.join(_LEGO)} is under $METAPRIOR_DATA/nerf_lego")
+        return PosedScene.read(lego, convention, skip_bad)
+    path, suffix = Path(text), Path(text).suffix.lower()
+    folder = bool(text) and path.is_dir()
+    if suffix == ".safetensors" or (folder and (path / "field.safetensors").is_file()):
+        return FieldScene.read(path)
+    if suffix in POSED_FILES or folder:
+        return PosedScene.read(path, convention, skip_bad)
+    if suffix in MESH_FILES:
         return MeshScene.read(path)
-    if "/" in scene or path.is_file():
+    if "/" in text or path.is_file():
         raise DataError(
-            f"scene: {scene} is no mesh ({', '.join(MESH_FILES)}) and no posed pictures (.json, .npz, a folder)"
+            f"scene: {text} is no mesh ({', '.join(MESH_FILES)}), no posed pictures (.json, .npz, a folder) and no "
+            "field (.safetensors, a run of 'metaprior fit')"
         )
-    return AnalyticScene(scene)
+    return AnalyticScene(text)
+
+
+def content_of(scene: str) -> str:
+    """Return what a scene is called, and a digest of its file if it has one: what pictures of it are kept under."""
+    path = Path(scene)
+    if path.is_dir():
+        path = path / "field.safetensors"
+    return f"{scene} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else scene

@@ -14,10 +14,14 @@ from torch import Tensor
 
 from metaprior.data import cached
 from metaprior.errors import DataError, UnknownNameError, check_positive
-from metaprior.fields.cameras import Cameras
-from metaprior.fields.open import find_scene
+from metaprior.fields.cameras import Cameras, Convention
+from metaprior.fields.known import Known, Part, of_posed, of_rendered, pixels_of, rays_of
+from metaprior.fields.open import content_of, find_scene
 from metaprior.fields.scenes.analytic import AnalyticScene
+from metaprior.fields.scenes.fitted import FieldScene
 from metaprior.fields.scenes.grammar import COLOURS, MATERIALS, SHAPES, Thing, draw
+from metaprior.fields.scenes.meshes import MeshScene
+from metaprior.fields.scenes.posed import PosedScene
 from metaprior.fields.text import Text, encode
 from metaprior.fields.views import Views
 from metaprior.registry import sources
@@ -47,8 +51,10 @@ class Scenes(TaskSource):
         colours: how many.
         materials: how many.
         held_out: colours of each shape and material that are held out; 0 to test seen prompts on new views.
-        scenes: prompts, mesh files or "kenney:NAME" to take instead of the above; each fourth is held out if `held_out`
-            is not 0.
+        scenes: to take instead of the above: prompts, mesh files, "kenney:NAME", fields or runs of `metaprior fit`, and
+            posed pictures (`transforms.json`, `.npz`, or a folder of them), of which the middle square is taken. The
+            name of a file or folder is its prompt, but fields know theirs. Each fourth is held out if `held_out` is not
+            0.
         unseen: those of `scenes` to hold out instead of each fourth.
         drawn: how many prompts of one to `things` things to draw from those shapes, colours and materials, and all
             relations, instead of the above; each tenth is held out if `held_out` is not 0.
@@ -57,11 +63,14 @@ class Scenes(TaskSource):
             most of them near surfaces, with the colour and opacity of each. Points teach several times as fast, and are
             known of prompts alone; `about` then says so by a part of that name.
         size: width and height of the pictures, in pixels.
-        views: V, of each scene, of which a fifth is kept for validation and tests.
+        views: V, of each scene that can be rendered, of which a fifth is kept for validation and tests. Of posed
+            pictures those are that they hold out themselves, or each eighth.
         supersample: squared, the rays of which each pixel is the mean.
         shots: N.
         queries: Q.
         text: the text encoder, as `metaprior.fields.text.encode` names them.
+        convention: of the poses of posed pictures, "opengl" or "opencv".
+        skip_bad: leave out posed pictures that are missing or whose pose is singular.
 
     Raises:
         DataError: if a number is not positive, a scene cannot be read, or all of `scenes` are held out.
@@ -96,6 +105,8 @@ class Scenes(TaskSource):
         shots: int = 64,
         queries: int = 256,
         text: str = "words",
+        convention: Convention = "opengl",
+        skip_bad: bool = False,
     ):
         self.shapes = shapes
         self.colours = colours
@@ -112,6 +123,8 @@ class Scenes(TaskSource):
         self.shots = shots
         self.queries = queries
         self.text = text
+        self.convention: Convention = convention
+        self.skip_bad = skip_bad
 
     def prompts(self, split: Split = "train") -> list[str]:
         """Return the prompts of a split."""
@@ -129,13 +142,9 @@ class Scenes(TaskSource):
             point = torch.randint(known["x"].shape[1], shape, generator=generator)
             x, y = (known[part][chosen[:, None], point].float() for part in ("x", "y"))
         else:
-            views = self._views("train" if split == "train" else "test")
-            pixels = self.size**2
-            ray = views[torch.randint(len(views), shape, generator=generator)] * pixels
-            ray = ray + torch.randint(pixels, shape, generator=generator)
-            x = self._rays[ray]
-            y = torch.stack([self._seen(place)[own] for place, own in zip(chosen.tolist(), ray, strict=True)])
-            y = y.float() / 255
+            part: Part = "train" if split == "train" else "test"
+            drawn = [self._known(place).drawn(part, shape[1], generator) for place in chosen.tolist()]
+            x, y = (torch.stack(each) for each in zip(*drawn, strict=True))
         return Episode(
             Examples(x[:, : self.shots], y[:, : self.shots]),
             Examples(x[:, self.shots :], y[:, self.shots :]),
@@ -150,13 +159,11 @@ class Scenes(TaskSource):
         """
         if prompt not in self._prompts:
             raise UnknownNameError("prompt", prompt, self._prompts)
-        place = self._views("test")[:views]
-        seen = self._seen(self._prompts.index(prompt)).view(self.views, self.size, self.size, 4)[place].float() / 255
-        return Views(self.cameras[place], seen[..., :3], seen[..., 3], prompt=prompt)
+        return self._known(self._prompts.index(prompt)).pictures(views, prompt)
 
     @property
     def cameras(self) -> Cameras:
-        """The V cameras, the same for every scene."""
+        """The V cameras of the scenes that can be rendered, the same for all of them."""
         return Cameras.on_sphere(self.views, self.size, elevations=(-20.0, 65.0))
 
     def _places(self, split: Split) -> list[int]:
@@ -164,10 +171,6 @@ class Scenes(TaskSource):
         held_out = self._listed[1]
         tests = split == "test" and any(held_out)
         return [place for place, unseen in enumerate(held_out) if unseen == tests]
-
-    def _views(self, part: Literal["train", "test"]) -> Tensor:
-        place = torch.arange(self.views)
-        return place[(place % 5 == 4) == (part == "test")]
 
     @cached_property
     def _listed(self) -> tuple[list[str], list[bool]]:
@@ -233,7 +236,16 @@ class Scenes(TaskSource):
 
     @cached_property
     def _prompts(self) -> list[str]:
-        return [find_scene(scene).prompt for scene in self._listed[0]] if self.scenes else self._listed[0]
+        return [scene.prompt for scene in self._found] if self.scenes else self._listed[0]
+
+    @cached_property
+    def _found(self) -> list[AnalyticScene | MeshScene | FieldScene | PosedScene]:
+        """The scenes that were named, posed pictures at the size that is wanted."""
+        found = (find_scene(scene, self.convention, self.skip_bad) for scene in self._listed[0])
+        return [scene.squared(self.size) if isinstance(scene, PosedScene) else scene for scene in found]
+
+    def _scene(self, place: int) -> AnalyticScene | MeshScene | FieldScene | PosedScene:
+        return self._found[place] if self.scenes else AnalyticScene(self._listed[0][place])
 
     @cached_property
     def _text(self) -> Text:
@@ -241,28 +253,28 @@ class Scenes(TaskSource):
 
     @cached_property
     def _rays(self) -> Tensor:
-        """Origins and directions of the rays of all views, `(V * P, 6)`."""
-        return torch.cat(list(self.cameras.rays()), dim=-1).flatten(0, 1)
+        """Origins and directions of the rays of the cameras, `(V, P, 6)`."""
+        return rays_of(self.cameras)
 
     @cached_property
-    def _pictures(self) -> dict[int, Tensor]:
-        """Colour and opacity along all rays, `(V * P, 4)`, uint8, of the scenes that were asked for."""
+    def _all_known(self) -> dict[int, Known]:
+        """What is known of the scenes that were asked for."""
         return {}
 
-    def _seen(self, place: int) -> Tensor:
-        """Return colour and opacity of a scene along all rays, `(V * P, 4)`, uint8."""
-        scene = self._listed[0][place]
+    def _known(self, place: int) -> Known:
+        """Return what is known of a scene."""
+        if place not in self._all_known:
+            self._all_known[place] = self._look(place)
+        return self._all_known[place]
 
-        def drawn() -> dict[str, Tensor]:
-            views = find_scene(scene).views(self.cameras, self.supersample)
-            seen = torch.cat([views.colour, views.opacity[..., None]], dim=-1)
-            return {"picture": (seen * 255).round().to(torch.uint8).flatten(0, 2)}
-
-        if place not in self._pictures:
-            named = "\n".join([_DRAWN, str(self.size), str(self.views), str(self.supersample), scene])
-            key = hashlib.sha256(named.encode()).hexdigest()[:16]
-            self._pictures[place] = cached(f"scene-{key}", drawn)["picture"]
-        return self._pictures[place]
+    def _look(self, place: int) -> Known:
+        name, scene = self._listed[0][place], self._scene(place)
+        if isinstance(scene, PosedScene):
+            return of_posed(scene)
+        named = "\n".join([_DRAWN, str(self.size), str(self.views), str(self.supersample), content_of(name)])
+        key = hashlib.sha256(named.encode()).hexdigest()[:16]
+        seen = cached(f"scene-{key}", lambda: {"picture": pixels_of(scene.views(self.cameras, self.supersample))})
+        return of_rendered(self.cameras, self._rays, seen["picture"].view(self.views, -1, 4))
 
     @cached_property
     def _points(self) -> dict[str, Tensor]:
@@ -273,7 +285,7 @@ class Scenes(TaskSource):
         def sampled() -> dict[str, Tensor]:
             x, y = [], []
             for place, scene in enumerate(scenes):
-                known = find_scene(scene)
+                known = self._scene(place)
                 if not isinstance(known, AnalyticScene):
                     raise DataError(f"teaches: points are known of prompts alone; '{scene}' has pictures")
                 points, steps, seen = known.sample(count, torch.Generator().manual_seed(place))

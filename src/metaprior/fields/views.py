@@ -4,7 +4,7 @@ Axis letters: V views, H height, W width, R rays.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -78,6 +78,18 @@ class Views:
         seen = torch.cat([self.colour, self.opacity[..., None]], dim=-1).permute(0, 3, 1, 2)
         seen = functional.interpolate(seen, (cameras.height, cameras.width), mode="area").permute(0, 2, 3, 1)
         return Views(cameras, seen[..., :3], seen[..., 3], prompt=self.prompt)
+
+    def squared(self, size: int) -> "Views":
+        """Return the square in the middle, so many pixels each way; depth, normals and labels are dropped."""
+        height, width = self.opacity.shape[1:]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        down, across = slice(top, top + side), slice(left, left + side)
+        centre = self.cameras.centre - self.cameras.centre.new_tensor([left, top])
+        cameras = replace(self.cameras, centre=centre, width=side, height=side)
+        return Views(cameras, self.colour[:, down, across], self.opacity[:, down, across], prompt=self.prompt).resized(
+            size
+        )
 
     def split(self, every: int = 5) -> tuple["Views", "Views"]:
         """Return the views in two parts, of which the second has each `every`-th and is held out."""
