@@ -67,6 +67,26 @@ def test_ridge_is_the_gaussian_process_that_it_says():
     assert np.allclose(variance[0, :, 0].numpy(), best[2], atol=1e-6)
 
 
+def test_ridge_chooses_the_scale_that_the_evidence_is_for():
+    numbers = torch.Generator().manual_seed(0)
+    x, asked = (torch.randn(2, n, 30, generator=numbers).double() for n in (25, 200))
+    # One feature matters in the first task, all of them in the second.
+    weights = torch.zeros(2, 30, 1).double()
+    weights[0, 0], weights[1] = 1.0, torch.randn(30, 1, generator=numbers).double()
+    y, truth = x @ weights, asked @ weights
+    scales = torch.ones(2, 30).double()
+    scales[1, 1:] = 0.1
+    real = torch.ones(2, 25).double()
+    plain, other = (ridge(x, y, real, asked, scales[one : one + 1]) for one in (0, 1))
+    chosen = ridge(x, y, real, asked, scales)
+    for found, expected in zip(chosen, ridge(x, y, real, asked), strict=True):
+        torch.testing.assert_close(found[1], expected[1])
+    for part in (0, 1):
+        torch.testing.assert_close(chosen[part], torch.stack([other[part][0], plain[part][1]]))
+    errors = [(found[0][0] - truth[0]).square().mean() for found in (plain, chosen)]
+    assert errors[1] < 0.1 * errors[0]
+
+
 def test_quadratic_tells_classes_of_one_mean_by_their_spread():
     numbers = torch.Generator().manual_seed(0)
     narrow, wide = torch.randn(40, 2, generator=numbers) * 0.2, torch.randn(40, 2, generator=numbers) * 3

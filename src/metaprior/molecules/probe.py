@@ -26,6 +26,8 @@ __all__ = ["MultitaskProbe"]
 
 _WIDE = 256
 """From so many input features on they are taken for fingerprints, which want a wide network that drops out."""
+_LESS = 0.25
+"""How much less features, or the input itself, may count for values than the other."""
 
 
 @priors.register("multitask_probe")
@@ -136,7 +138,7 @@ class MultitaskProbe(Prior):
         """Return logits `(T, Q, C)` or values `(T, Q, D)` of the probes."""
         seen, queries = state[:3], self._features(x)
         if not bool(state.classes.all()):
-            return ridge(*seen, queries)[0]
+            return ridge(*seen, queries, self._scales(queries))[0]
         if self.probe == "quadratic":
             return quadratic(*seen, queries)
         return self.sharpness * logistic(*seen, queries, self.moderate)
@@ -145,7 +147,18 @@ class MultitaskProbe(Prior):
         """Return the standard deviation `(T, Q, D)` of what will be measured, for regression."""
         if bool(state.classes.any()):
             return None
-        return ridge(*state[:3], self._features(x))[1].sqrt()
+        queries = self._features(x)
+        return ridge(*state[:3], queries, self._scales(queries))[1].sqrt()
+
+    def _scales(self, features: Tensor) -> Tensor | None:
+        """Return factors of features that a ridge chooses from: a value may hang on the input more than on the rest."""
+        if not self.inputs:
+            return None
+        scales = features.new_ones(3, features.shape[-1])
+        own = int(self.net.features)  # type: ignore[arg-type]
+        scales[1, :own] = _LESS
+        scales[2, own:-2] = _LESS
+        return scales
 
     def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
         features = functional.normalize(apply(self.net, x, mask), dim=-1) * self.scale

@@ -15,6 +15,8 @@ __all__ = ["logistic", "quadratic", "ridge"]
 _NEWTON_STEPS = 20
 _NOISES = torch.logspace(-2, 1, 13, dtype=torch.float64)
 """The shares of noise to signal that the ridge chooses from."""
+_ODDS = 2.0
+"""How much more evidence, in nats, another scale of features must have than the one that is expected."""
 
 
 def logistic(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor, moderate: bool = True) -> Tensor:
@@ -104,7 +106,9 @@ def quadratic(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) 
     return stacked.where((counts > 0)[:, None], stacked.amin(-1, keepdim=True) - 1e4)
 
 
-def ridge(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+def ridge(
+    features: Tensor, targets: Tensor, real: Tensor, queries: Tensor, scales: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return values `(T, Q, D)` of a ridge regression with an intercept, its penalty chosen for each task by evidence.
 
     With them comes the variance `(T, Q, D)` of what will be measured: of the weights, and of the noise.
@@ -114,6 +118,8 @@ def ridge(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) -> t
         targets: `(T, N, D)`.
         real: `(T, N)`, 0 for padding.
         queries: `(T, Q, F)`.
+        scales: `(G, F)`, factors of the features to choose from for each task: the first, unless the evidence for
+            another is greater by 2 nats.
 
     Source: the evidence of a linear model with Gaussian noise, MacKay 1992, "Bayesian interpolation", on a grid of
     ratios of noise to signal; the signal has its best variance for each.
@@ -126,6 +132,18 @@ def ridge(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) -> t
     if features.shape[1] == 0:
         nothing = queries.new_zeros(*queries.shape[:2], targets.shape[-1])
         return nothing, nothing + 1
+    if scales is None:
+        return _ridge(features, targets, real, queries)[:2]
+    fitted = [_ridge(features * scale, targets, real, queries * scale) for scale in scales]
+    evidence = torch.stack([own for _, _, own in fitted])
+    evidence[1:] -= _ODDS
+    best, task = evidence.argmax(0), torch.arange(len(features), device=features.device)
+    means, variances, _ = (torch.stack(part) for part in zip(*fitted, strict=True))
+    return means[best, task], variances[best, task]
+
+
+def _ridge(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values and variances as `ridge` does, and the logarithm of the evidence `(T,)`."""
     total = real.sum(1)[:, None, None].clamp(min=1)
     mean = (features * real[..., None]).sum(1, keepdim=True) / total
     offset = (targets * real[..., None]).sum(1, keepdim=True) / total
@@ -143,7 +161,7 @@ def ridge(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) -> t
     used = torch.arange(x.shape[1], device=x.device) >= x.shape[1] - size
     explained = (rotated.square().sum(-1)[:, None] / spectrum).sum(-1).clamp(min=1e-12)
     evidence = -0.5 * (size * (explained / size).log() + (spectrum.log() * used[:, None]).sum(-1))
-    chosen = evidence.argmax(-1, keepdim=True)
+    best, chosen = evidence.max(-1, keepdim=True)
     noise = noises[chosen][..., None]
     shrunk = values.clamp(min=0)[..., None] + noise
     asked = queries - mean
@@ -153,7 +171,8 @@ def ridge(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) -> t
     left = asked.square().sum(-1, keepdim=True) / scale - (rotated_across.square() / shrunk.transpose(1, 2)).sum(
         -1, True
     )
-    return across @ (vectors @ (rotated / shrunk)) + offset, signal * (left.clamp(min=0) + noise)
+    predicted = across @ (vectors @ (rotated / shrunk)) + offset
+    return predicted, signal * (left.clamp(min=0) + noise), best[:, 0]
 
 
 def _factor(kernel: Tensor, root: Tensor) -> Tensor:
