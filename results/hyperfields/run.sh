@@ -61,11 +61,13 @@ ablation narrow --net.width 32 --net.units 32
 ablation planes-alone --net.octaves null
 acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512
 
-# The prior of the zoo: one or two things of every shape, colour and material.
+# The prior of the zoo: one or two things of every shape, colour and material; first 1,800 prompts, then 7,200.
 # Larger steps than these leave colours black for good: a generator of many units takes larger ones in what it writes.
+everything=(--tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.held_out 1 --tasks.supersample 1 "${points[@]}"
+    --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005)
 acquire zoo 4000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
-    --net.width 96 --tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.drawn 2000 --tasks.held_out 1 \
-    --tasks.supersample 1 "${points[@]}" --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005
+    --net.width 96 --tasks.drawn 2000 "${everything[@]}"
+acquire zoo,longer 12000 --start "$runs/zoo" --tasks.drawn 8000 "${everything[@]}" --seed $((seed + 1))
 
 python "$(dirname "$0")/score.py" "$runs"
 python "$(dirname "$0")/adapt.py" "$runs"
