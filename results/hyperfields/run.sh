@@ -47,8 +47,9 @@ for colour in green purple red yellow; do
     scenes=$(python -c "import json; from metaprior.fields.scenes import every
 print(json.dumps([f'kenney:vehicle-truck-{colour}' for colour in ('green', 'purple', 'red', 'yellow')]
 + ['kenney:vehicle-motorcycle'] + every(['ball', 'box', 'cylinder'], ['green', 'purple', 'red', 'yellow'])))")
-    acquire "trucks,$colour" 1000 --prior hyperfields --tasks.scenes "$scenes" --tasks.size 48 --tasks.queries 512 \
-        --tasks.unseen "[\"kenney:vehicle-truck-$colour\"]"
+    # From pictures, fields are empty for good after a few steps of 0.002.
+    acquire "trucks,$colour" 400 --prior hyperfields --tasks.scenes "$scenes" --tasks.size 48 --tasks.queries 512 \
+        --tasks.unseen "[\"kenney:vehicle-truck-$colour\"]" --learning_rate 0.0005
 done
 
 # (e) Ablations of (a), 1,000 steps each.
@@ -59,7 +60,7 @@ ablation whole-gradients --net.stop_gradient false
 ablation biases --net.writes biases
 ablation narrow --net.width 32 --net.units 32
 ablation planes-alone --net.octaves null
-acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512
+acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512 --learning_rate 0.0005
 
 # The prior of the zoo: one or two things of every shape, colour and material; first 1,800 prompts, then 7,200.
 # Larger steps than these leave colours black for good: a generator of many units takes larger ones in what it writes.

@@ -1,7 +1,7 @@
-"""Draw what the prior of the zoo makes of prompts that it met, never met, and cannot know: `python .../sheet.py OUT.png`.
+"""Draw what the prior of the zoo makes of prompts that it met, never met, and cannot know: `python sheet.py OUT.png`.
 
-Prompts are taken in the order in which they were drawn, none chosen by what came of it. The last are of three things, or
-of models that are no prompt of the grammar; these fields are then refined on twelve views.
+Prompts are taken in the order in which they were drawn, four of one thing and five of two; none was chosen by what came
+of it. The last row is of scenes that no prompt of acquisition is like; their fields are then refined on twelve views.
 """
 
 import sys
