@@ -73,7 +73,10 @@ def tuned(source, size, options, weights):
 
     def begun(rate):
         net = net_for("transformer", source.spec, headless=False, **options.shape)
-        net.load_state_dict(weights, strict=False)
+        if weights:
+            different = net.load_state_dict(weights, strict=False)
+            assert not different.unexpected_keys, different
+            assert all(name.startswith("head.") for name in different.missing_keys), different
         return Scratch(net, steps=options.steps, learning_rate=rate)
 
     few = argparse.Namespace(draws=1)
@@ -114,7 +117,8 @@ def main():
     rows = []
     for data, size in product(DATASETS, options.sizes):
         for name, score in methods(data, size, options):
-            kept = options.run.parent / f"{options.run.name}-{data}-{size}-{name}.json"
+            settings = "-".join(map(str, (options.draws, options.steps, *options.noise_levels)))
+            kept = options.run.parent / f"{options.run.name}-{data}-{size}-{settings}-{name}.json"
             if not kept.exists():
                 write_text(kept, json.dumps(score()))
             rows.append({"data": data, "labels": size, "method": name, **json.loads(kept.read_text())})

@@ -129,10 +129,6 @@ def novel(runs, longest):
     names = ["scenes", "prior", "30 steps", "300 steps", "scratch, 30", "scratch, 300"]
     write_picture(HERE / "novel.png", sheet(grid, names))
     plot(rows)
-    if (runs / "protocol.pt").exists():
-        known = torch.load(runs / "protocol.pt", weights_only=True)
-        captions = ["seen", "fields", "unseen", "fields", "novel", "fields", "after 30 steps on 12 views"]
-        write_picture(HERE / "contact.png", sheet(known + grid[:3], captions))
     return {
         name: {
             "psnr": {steps: round(_mean(row["psnr"]), 2) for steps, row in found.items()},
@@ -151,9 +147,10 @@ def reach(curve, goal):
     points = sorted(curve.items())
     for (before, low), (after, high) in itertools.pairwise(points):
         if high >= goal:
-            share = max(goal - low, 0) / (high - low)
+            if low >= goal:
+                return before
             first, last = math.log(max(before, 1)), math.log(after)
-            return round(math.exp(first + share * (last - first)), 1) if low < goal else before
+            return round(math.exp(first + (goal - low) / (high - low) * (last - first)), 1)
     return None
 
 

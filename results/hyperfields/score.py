@@ -127,7 +127,6 @@ def protocol(runs):
     for split in ("train", "test"):
         chosen = source.prompts(split)[:: len(source.prompts(split)) // COLUMNS][:COLUMNS]
         rows += [[teachers[prompt][0] for prompt in chosen], [pictures[prompt][0] for prompt in chosen]]
-    torch.save(rows, runs / "protocol.pt")
     write_picture(HERE / "protocol.png", sheet(rows, ["seen", "fields", "unseen", "fields"]))
     return result
 

@@ -1,7 +1,7 @@
 """Draw what the prior of the zoo makes of prompts that it met, never met, and cannot know: `python sheet.py OUT.png`.
 
-Prompts are taken in the order in which they were drawn, four of one thing and five of two; none was chosen by what came
-of it. The last row is of scenes that no prompt of acquisition is like; their fields are then refined on twelve views.
+Prompts that it met and never met are taken in the order in which they were drawn, four of one thing and five of two.
+The others were chosen before they were looked at; their fields are then refined on twelve views.
 """
 
 import sys

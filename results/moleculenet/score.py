@@ -89,7 +89,8 @@ def main():
             (Path(given).name, load(given), read_card(given)["inputs"]["featuriser"]) for given in options.priors
         ]
         for name, method, featuriser in methods:
-            kept = options.kept / f"{data}-{options.draws}-{name}.json"
+            sizes = "-".join(map(str, options.sizes))
+            kept = options.kept / f"{data}-{options.draws}-{sizes}-{name}.json"
             if not kept.exists():
                 source = Novel(data, featuriser=featuriser)
                 content = scored(method, source, options.sizes, options.draws)

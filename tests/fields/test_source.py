@@ -162,6 +162,7 @@ def test_pictures_of_a_prompt():
         ({"views": 4}, "views: expected at least 5"),
         ({"size": 0}, "size: expected a positive number"),
         ({"scenes": ("a red torsu",)}, "did you mean 'torus'"),
+        ({"scenes": ("a shiny red ball", "a glossy red ball")}, "are both called 'a glossy red ball'"),
         ({"unseen": ("a red ball",)}, "unseen: expected scenes to hold these out of"),
         ({"scenes": ("a red ball",), "unseen": ("a red ball",)}, "expected fewer than all 1 scenes, got 1"),
     ],

@@ -8,7 +8,7 @@ from torch import nn
 from metaprior import acquire
 from metaprior.errors import MetapriorError, UnknownNameError
 from metaprior.molecules import MultitaskProbe
-from metaprior.molecules.probes import logistic, quadratic, ridge
+from metaprior.molecules.probes import _ridge, logistic, quadratic, ridge
 from metaprior.nets import MLP
 from metaprior.tasks import Examples
 from metaprior.testing import ToyTasks
@@ -87,6 +87,35 @@ def test_ridge_chooses_the_scale_that_the_evidence_is_for():
     assert errors[1] < 0.1 * errors[0]
 
 
+def test_a_scale_needs_more_evidence_than_the_first():
+    numbers = torch.Generator().manual_seed(0)
+    x, asked = (torch.randn(60, n, 10, generator=numbers).double() for n in (20, 3))
+    y = x[..., :2] + 2 * torch.randn(60, 20, 2, generator=numbers).double()
+    scales, real = torch.ones(2, 10).double(), torch.ones(60, 20).double()
+    scales[1, 2:] = 0.3
+    first, second = (_ridge(x * scale, y, real, asked * scale) for scale in scales)
+    more = second[2] - first[2]
+    assert ((more > 0) & (more < 2)).any()
+    assert (more > 2).any()
+    expected = torch.where((more > 2)[:, None, None], second[0], first[0])
+    torch.testing.assert_close(ridge(x, y, real, asked, scales)[0], expected)
+
+
+def test_evidence_is_that_of_all_outputs():
+    x, _, asked = task(n=12)
+    y = x[:, :1] + torch.from_numpy(np.random.default_rng(1).normal(size=(12, 1)))
+    one, two = (
+        _ridge(x[None], own[None], torch.ones(1, 12).double(), asked[None])[2] for own in (y, torch.cat([y, y], 1))
+    )
+    torch.testing.assert_close(two, 2 * one)
+
+
+def test_features_and_input_may_count_less_and_sizes_never():
+    scales = MultitaskProbe(MLP(5, hidden=(16,)), inputs=1.0)._scales(torch.zeros(1, 3, 16 + 5 + 2))
+    assert scales.tolist() == [[1.0] * 23, [0.25] * 16 + [1.0] * 7, [1.0] * 16 + [0.25] * 5 + [1.0] * 2]
+    assert MultitaskProbe(MLP(5, hidden=(16,)))._scales(torch.zeros(1, 3, 16)) is None
+
+
 def test_quadratic_tells_classes_of_one_mean_by_their_spread():
     numbers = torch.Generator().manual_seed(0)
     narrow, wide = torch.randn(40, 2, generator=numbers) * 0.2, torch.randn(40, 2, generator=numbers) * 3
@@ -150,6 +179,9 @@ def test_deviation_is_for_regression_alone():
     prior = MultitaskProbe(MLP(5, hidden=(16,)), outputs=1).double().eval()
     state = prior.observe(prior.start(1), Examples(x[None], x[None, :, :1]))
     assert (prior.deviation(state, asked[None]) > 0).all()
+    prior.inputs = 1.0
+    assert (prior.deviation(prior.observe(prior.start(1), Examples(x[None], x[None, :, :1])), asked[None]) > 0).all()
+    prior.inputs = 0.0
     assert prior.deviation(prior.observe(prior.start(1), Examples(x[None], y[None])), asked[None]) is None
 
 

@@ -1,11 +1,13 @@
 """From what a user calls a scene to its pictures."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from metaprior.data import find
 from metaprior.errors import DataError, check_positive
 from metaprior.fields.cameras import Cameras, Convention
+from metaprior.fields.readers import read_views
 from metaprior.fields.scenes.analytic import AnalyticScene
 from metaprior.fields.scenes.fitted import FieldScene
 from metaprior.fields.scenes.meshes import MESH_FILES, MeshScene, kenney
@@ -39,6 +41,7 @@ def open_scene(
 
     Raises:
         DataError: if the scene cannot be found or read.
+        CheckpointError: if it is a field that is damaged.
 
     Example:
         >>> fit, held_out = open_scene("a red torus", size=16, views=4, held_out=2)
@@ -48,7 +51,8 @@ def open_scene(
     check_positive(size=size, views=views, held_out=held_out)
     known = find_scene(str(scene), convention, skip_bad)
     if isinstance(known, PosedScene):
-        return known.fit.resized(size), known.held_out.resized(size)
+        fit, rest = (replace(part.resized(size), prompt=known.prompt) for part in (known.fit, known.held_out))
+        return fit, rest
     fitted = Cameras.on_sphere(views, size, elevations=(-30.0, 75.0))
     other = Cameras.on_sphere(held_out, size, turn=77.0)
     return known.views(fitted), known.views(other)
@@ -61,6 +65,7 @@ def find_scene(
 
     Raises:
         DataError: if it cannot be found or read.
+        CheckpointError: if it is a field that is damaged.
     """
     text = scene.strip()
     if text.startswith("kenney:"):
@@ -69,7 +74,7 @@ def find_scene(
         lego = find("nerf_lego", *_LEGO)
         if lego is None:
             raise DataError(f"lego: neither of {', '.join(_LEGO)} is under $METAPRIOR_DATA/nerf_lego")
-        return PosedScene.read(lego, convention, skip_bad)
+        return PosedScene(*read_views(lego, convention, skip_bad), "a lego bulldozer")
     path, suffix = Path(text), Path(text).suffix.lower()
     folder = bool(text) and path.is_dir()
     if suffix == ".safetensors" or (folder and (path / "field.safetensors").is_file()):
@@ -88,7 +93,7 @@ def find_scene(
 
 def content_of(scene: str) -> str:
     """Return what a scene is called, and a digest of its file if it has one: what pictures of it are kept under."""
-    path = Path(scene)
+    path = Path(scene.strip())
     if path.is_dir():
         path = path / "field.safetensors"
     return f"{scene} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else scene

@@ -52,7 +52,9 @@ def read_views(path: str | Path, convention: Convention = "opengl", skip_bad: bo
             path = parts[0]
         else:
             path = path / "transforms.json"
-    views_read = read_npz(path, convention) if path.suffix == ".npz" else read_transforms(path, convention, skip_bad)
+    views_read = (
+        read_npz(path, convention) if path.suffix.lower() == ".npz" else read_transforms(path, convention, skip_bad)
+    )
     if len(views_read) < 2:
         raise DataError(f"{path}: expected at least 2 views, got {len(views_read)}")
     return views_read.split(min(8, len(views_read)))

@@ -53,9 +53,9 @@ class Scenes(TaskSource):
         held_out: colours of each shape and material that are held out; 0 to test seen prompts on new views.
         scenes: to take instead of the above: prompts, mesh files, "kenney:NAME", fields or runs of `metaprior fit`, and
             posed pictures (`transforms.json`, `.npz`, or a folder of them), of which the middle square is taken. The
-            name of a file or folder is its prompt, but fields know theirs. Each fourth is held out if `held_out` is not
-            0.
-        unseen: those of `scenes` to hold out instead of each fourth.
+            name of a file, or of the folder of posed pictures, is its prompt; fields know theirs. Each fourth is held
+            out if `held_out` is not 0.
+        unseen: those of `scenes` to hold out instead of each fourth, whatever `held_out` is.
         drawn: how many prompts of one to `things` things to draw from those shapes, colours and materials, and all
             relations, instead of the above; each tenth is held out if `held_out` is not 0.
         things: the most things of a drawn prompt.
@@ -73,7 +73,9 @@ class Scenes(TaskSource):
         skip_bad: leave out posed pictures that are missing or whose pose is singular.
 
     Raises:
-        DataError: if a number is not positive, a scene cannot be read, or all of `scenes` are held out.
+        DataError: if a number is not positive, a scene cannot be read, two have one prompt, or all of `scenes` are held
+            out.
+        CheckpointError: if a field among `scenes` is damaged.
         UnknownNameError: if one of `unseen` is not among `scenes`.
 
     Source: the protocol of HyperFields (Babu et al. 2024, arXiv 2310.17075), section 4.1: 9 shapes x 8 colours, with 3
@@ -236,7 +238,14 @@ class Scenes(TaskSource):
 
     @cached_property
     def _prompts(self) -> list[str]:
-        return [scene.prompt for scene in self._found] if self.scenes else self._listed[0]
+        if not self.scenes:
+            return self._listed[0]
+        called: dict[str, str] = {}
+        for scene, name in zip(self._found, self._listed[0], strict=True):
+            if scene.prompt in called:
+                raise DataError(f"scenes: '{called[scene.prompt]}' and '{name}' are both called '{scene.prompt}'")
+            called[scene.prompt] = name
+        return list(called)
 
     @cached_property
     def _found(self) -> list[AnalyticScene | MeshScene | FieldScene | PosedScene]:

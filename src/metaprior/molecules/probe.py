@@ -27,7 +27,7 @@ __all__ = ["MultitaskProbe"]
 _WIDE = 256
 """From so many input features on they are taken for fingerprints, which want a wide network that drops out."""
 _LESS = 0.25
-"""How much less features, or the input itself, may count for values than the other."""
+"""The length that features, or the input itself, may be cut to beside the other, where values are predicted."""
 
 
 @priors.register("multitask_probe")

@@ -157,10 +157,11 @@ def _ridge(features: Tensor, targets: Tensor, real: Tensor, queries: Tensor) -> 
     noises = _NOISES.to(y)
     spectrum = values.clamp(min=0)[:, None] + noises[:, None]
     # Padding and the mean that was taken away leave directions without any targets: the first, as values ascend.
-    size = (real.sum(1)[:, None] - 1).clamp(min=1)
+    outputs, size = targets.shape[-1], (real.sum(1)[:, None] - 1).clamp(min=1)
     used = torch.arange(x.shape[1], device=x.device) >= x.shape[1] - size
     explained = (rotated.square().sum(-1)[:, None] / spectrum).sum(-1).clamp(min=1e-12)
-    evidence = -0.5 * (size * (explained / size).log() + (spectrum.log() * used[:, None]).sum(-1))
+    each = size * (explained / (size * outputs)).log() + (spectrum.log() * used[:, None]).sum(-1)
+    evidence = -0.5 * outputs * each
     best, chosen = evidence.max(-1, keepdim=True)
     noise = noises[chosen][..., None]
     shrunk = values.clamp(min=0)[..., None] + noise

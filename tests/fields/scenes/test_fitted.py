@@ -26,7 +26,7 @@ def test_a_field_is_seen_as_it_renders(field, tmp_path):
 
 
 def test_a_field_without_a_prompt_has_the_name_of_its_file(field, tmp_path):
-    assert FieldScene.read(save_field(tmp_path / "teapot.safetensors", *field)).prompt == "teapot"
+    assert FieldScene.read(save_field(tmp_path / "teapot.safetensors", *field)).prompt == "a teapot"
 
 
 def test_what_is_no_field(tmp_path):

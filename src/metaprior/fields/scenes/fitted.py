@@ -6,6 +6,7 @@ from metaprior.fields.cameras import Cameras
 from metaprior.fields.field import Field, Weights
 from metaprior.fields.network import load_field
 from metaprior.fields.render import render_views
+from metaprior.fields.scenes.meshes import prompt_of
 from metaprior.fields.views import Views
 
 __all__ = ["FieldScene"]
@@ -42,7 +43,7 @@ class FieldScene:
         path = Path(path)
         network, facts = load_field(path)
         weights = {name: value.detach() for name, value in network.weights.items()}
-        return FieldScene(network.field, weights, str(facts.get("prompt") or path.stem))
+        return FieldScene(network.field, weights, str(facts.get("prompt") or prompt_of(path.resolve().stem)))
 
     def views(self, cameras: Cameras, supersample: int = 2) -> Views:
         """Return what cameras see; each pixel is the mean of `supersample` squared rays."""

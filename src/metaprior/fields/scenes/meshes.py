@@ -155,8 +155,10 @@ def prompt_of(name: str) -> str:
     Example:
         >>> prompt_of("vehicle-truck-red"), prompt_of("building-small-a")
         ('a red truck', 'a small building of type a')
+        >>> prompt_of("scan24")
+        'a scan 24'
     """
-    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]", name.split(".")[0])]
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]|[0-9]+", name.split(".")[0])]
     if len(words) > 1 and words[0] in _KINDS:
         words = words[1:]
     kind = f" of type {words.pop()}" if len(words) > 1 and len(words[-1]) == 1 else ""

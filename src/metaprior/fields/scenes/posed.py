@@ -35,14 +35,15 @@ class PosedScene:
 
     @staticmethod
     def read(path: str | Path, convention: Convention = "opengl", skip_bad: bool = False) -> "PosedScene":
-        """Read what `read_views` does; the name of the file, or of the folder of a `transforms.json`, is the prompt.
+        """Read what `read_views` does; the name of the folder, or of an `.npz`, is the prompt.
 
         Raises:
             DataError: as `read_views` does.
         """
         path = Path(path)
-        named = path.resolve() if path.suffix == ".npz" or not path.suffix else path.resolve().parent
-        return PosedScene(*read_views(path, convention, skip_bad), prompt_of(named.stem))
+        folder = path if path.is_dir() else path.parent
+        name = path.stem if path.suffix.lower() == ".npz" else folder.resolve().name
+        return PosedScene(*read_views(path, convention, skip_bad), prompt_of(name))
 
     def squared(self, size: int) -> "PosedScene":
         """Return the middle of the pictures, so many pixels each way."""
