@@ -8,13 +8,15 @@ import argparse
 import torch
 from measure import clock, machine, matmul_peak, report, spread
 
-from metaprior.fields import Cameras, Field, fit, open_scene, render, render_views
+from metaprior import load
+from metaprior.fields import Cameras, Field, fit, frozen, open_scene, render, render_views
 from metaprior.fields.field import OCCUPANCY
 from metaprior.fields.occupancy import cell_points
 
 RADII = (0.28, 0.46, 0.72, 1.0, 1.4)
 """Of the ball that is occupied, by which the fraction is chosen."""
 SIZE, SAMPLES, CELLS = 64, 64, 64
+CHUNK, VIEW_SAMPLES = 1024, 96
 
 
 def gradients(weights, seen):
@@ -75,6 +77,7 @@ def main():
         start = clock(options.clock)
         render_views(fitted.field, fitted.weights, Cameras.turntable(1, 128))
         view.append(clock(options.clock) - start)
+    generated = view_of_a_prompt(options)
     result = {
         "what": f"{SIZE} x {SIZE} rays x {SAMPLES} samples, tri-plane and 4 layers of 64; a ball of cells is occupied",
         "settings": vars(options),
@@ -86,6 +89,7 @@ def main():
             "occupied_cells": fitted.occupied,
             "seconds": spread(view[1:]),
         },
+        "generated_128": generated,
     }
     ratio = "{median:.1f} ({lower:.1f} to {upper:.1f})"
     cells = [
@@ -101,6 +105,46 @@ def main():
     columns = ["occupied samples", f"dense ms ({options.clock})", "culled ms", "ratio", "ratio with backward"]
     report("rendering", f"Culled against dense rendering; {options.threads} threads", columns, cells, result)
     print(f"one view of 128 x 128 pixels of '{fitted.prompt}': {result['view_128']['seconds']['median']:.3f} s")
+    print(
+        f"of '{generated['prompt']}', generated: {generated['seconds']['median']:.3f} s; with weights written for each "
+        f"{CHUNK} rays {generated['ratio']['median']:.2f} times as long"
+    )
+
+
+def view_of_a_prompt(options):
+    """Return how long a view of a generated scene takes, its weights written once, or for each chunk of rays."""
+    prior, prompt = load("zoo:scenes"), "a striped black cone"
+    cameras = Cameras.turntable(1, 128)
+    rays = cameras.rays()
+
+    def written():
+        with torch.no_grad():
+            return prior.field_weights(prior.start(1, about=[prompt]))
+
+    def once():
+        return render_views(prior.net.field, mask | written(), cameras, VIEW_SAMPLES)
+
+    def for_each_chunk():
+        with torch.no_grad():
+            for part in torch.arange(rays.origins.shape[1]).split(CHUNK):
+                render(prior.net.field, mask | written(), rays.take(part), VIEW_SAMPLES)
+
+    # What is empty is found once for a scene, by both.
+    mask = {OCCUPANCY: frozen(prior.net.field, written())[OCCUPANCY]}
+    seconds = []
+    for _ in range(options.rounds + 1):
+        times = []
+        for way in (once, for_each_chunk):
+            start = clock(options.clock)
+            way()
+            times.append(clock(options.clock) - start)
+        seconds.append(times)
+    return {
+        "prompt": prompt,
+        "chunk": CHUNK,
+        "seconds": spread(first for first, _ in seconds[1:]),
+        "ratio": spread(other / first for first, other in seconds[1:]),
+    }
 
 
 def occupied_samples(mask, rays):
