@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from score import keep
 
 from metaprior import load, read_card
-from metaprior.checkpoint import versions
 from metaprior.fields import (
     AnalyticScene,
     Cameras,
@@ -218,15 +218,11 @@ def main():
     parser.add_argument("--parts", default="c,f")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kept = HERE / "result.json"
-    result = json.loads(kept.read_text()) if kept.exists() else {}
-    result["versions"] = versions()
     parts = options.parts.split(",")
     if "c" in parts:
-        result["novel"] = novel(options.runs, options.steps)
+        keep("novel", novel(options.runs, options.steps))
     if "f" in parts:
-        result["trucks"] = trucks(options.runs)
-    write_text(kept, json.dumps(result, indent=2) + "\n")
+        keep("trucks", trucks(options.runs))
 
 
 if __name__ == "__main__":

@@ -203,25 +203,26 @@ def main():
     parser.add_argument("--parts", default="a,b,d,e,g")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kept = HERE / "result.json"
-    result = json.loads(kept.read_text()) if kept.exists() else {}
-    result["versions"] = versions()
     parts = options.parts.split(",")
     if "a" in parts:
-        result["protocol"] = protocol(options.runs)
-        print(json.dumps(result["protocol"], indent=1), flush=True)
+        keep("protocol", protocol(options.runs))
     if "g" in parts:
         path = options.runs / "protocol"
-        result["smoothness"] = smoothness(load(path), build(read_card(path)["tasks"]))
-        print(result["smoothness"], flush=True)
+        keep("smoothness", smoothness(load(path), build(read_card(path)["tasks"])))
     if "b" in parts:
-        result["view"] = table_of(options.runs, "view")
+        keep("view", table_of(options.runs, "view"))
     if "e" in parts:
-        result["ablations"] = table_of(options.runs, "ablation")
+        keep("ablations", table_of(options.runs, "ablation"))
     if "d" in parts:
-        result["pack"] = pack(options.runs)
-        print(json.dumps(result["pack"], indent=1), flush=True)
-    write_text(kept, json.dumps(result, indent=2) + "\n")
+        keep("pack", pack(options.runs))
+
+
+def keep(part, found):
+    """Put a part into `result.json` beside this file, with whatever else has come to be there."""
+    path = HERE / "result.json"
+    result = json.loads(path.read_text()) if path.exists() else {}
+    write_text(path, json.dumps(result | {"versions": versions(), part: found}, indent=2) + "\n")
+    print(json.dumps(found, indent=1), flush=True)
 
 
 if __name__ == "__main__":
