@@ -49,7 +49,7 @@ SIZE, SAMPLES = 64, 64
 def seen(field, weights, cameras):
     """Return what a field shows, in front of white, `(V, H, W, 3)`."""
     with torch.no_grad():
-        return render_views(field, frozen(field, weights, cells=48, points=1), cameras, SAMPLES).over()
+        return render_views(field, frozen(field, weights, cells=48), cameras, SAMPLES).over()
 
 
 def starts(runs):

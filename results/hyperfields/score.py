@@ -47,7 +47,7 @@ def shown(prior, prompt, cameras, samples=64):
             field = prior.net.field
         else:
             weights, field = prior.net.named(prior.start(1, about=[prompt]).weights), prior.net.field
-        return render_views(field, frozen(field, weights, cells=48, points=1), cameras, samples).over()
+        return render_views(field, frozen(field, weights, cells=48), cameras, samples).over()
 
 
 def quality(prior, source):

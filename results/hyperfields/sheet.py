@@ -31,7 +31,7 @@ NOVEL = (
 def seen(field, weights, cameras):
     """Return what a field shows, in front of white."""
     with torch.no_grad():
-        return render_views(field, frozen(field, weights, cells=64, points=1), cameras, 96).over()[0]
+        return render_views(field, frozen(field, weights, cells=64), cameras, 96).over()[0]
 
 
 def main():

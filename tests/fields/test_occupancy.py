@@ -36,3 +36,14 @@ def test_a_margin_grows_the_mask():
 def test_freezing_again_looks_everywhere():
     empty = made() | {OCCUPANCY: torch.zeros(1, 4, 4, 4, dtype=torch.bool)}
     assert frozen(FIELD, empty, cells=8)[OCCUPANCY].any()
+
+
+def test_what_lies_between_centres_is_found_near_them():
+    field = Field(TriPlane(cells=16, channels=2), width=8, hidden=1, blob=9.0, blob_radius=0.3)
+    weights = field.initial(2, torch.Generator().manual_seed(1))
+    mask = frozen(field, weights, cells=12, threshold=5.0, points=27)[OCCUPANCY]
+    everywhere = densities(field, weights, cell_points(36)).unflatten(1, (12, 3, 12, 3, 12, 3))
+    wanted = everywhere.amax((2, 4, 6)) > 5.0
+    centres = frozen(field, weights, cells=12, threshold=5.0, points=1)[OCCUPANCY]
+    assert (mask == wanted).all()
+    assert centres.sum() < mask.sum() < mask.numel() // 2

@@ -153,7 +153,7 @@ class Field:
     def layer(self, weights: Weights, place: int, x: Tensor) -> Tensor:
         """Return the hidden units `(S, P, width)` of a hidden layer, from what reaches it."""
         x = linear(weights, f"layers.{place}", x)
-        return (functional.layer_norm(x, x.shape[-1:]) if self.normalised else x).relu()
+        return (functional.layer_norm(x, x.shape[-1:]) if self.normalised else x).relu_()
 
     def _perceptron(self, weights: Weights, x: Tensor, directions: Tensor | None) -> Tensor:
         for place in range(self.hidden):
@@ -161,7 +161,7 @@ class Field:
         output = linear(weights, f"layers.{self.hidden}", x)
         if directions is None:
             return output
-        seen = linear(weights, "view.1", self.facing(weights, x, directions)).relu()
+        seen = linear(weights, "view.1", self.facing(weights, x, directions)).relu_()
         return torch.cat([output[..., :1], output[..., 1:] + linear(weights, "view.2", seen)], dim=-1)
 
     def facing(self, weights: Weights, x: Tensor, directions: Tensor) -> Tensor:

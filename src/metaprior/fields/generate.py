@@ -48,7 +48,7 @@ def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field,
     prompt = said(prompt, known)
     with torch.no_grad():
         state = prior.eval().start(1, about=[prompt])
-    weights = frozen(prior.net.field, prior.field_weights(state), cells=48, points=1)
+    weights = frozen(prior.net.field, prior.field_weights(state), cells=48)
     check_shows(prior.net.field, weights, prompt)
     return prior.net.field, weights
 

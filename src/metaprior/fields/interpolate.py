@@ -85,7 +85,7 @@ def film_between(
     pictures = []
     for frame in range(frames):
         azimuth = -60.0 + turn * frame / frames
-        own = frozen(prior.net.field, of_scene(weights, frame), cells=32, points=1)
+        own = frozen(prior.net.field, of_scene(weights, frame), cells=32)
         pictures.append(render_views(prior.net.field, own, Cameras.turntable(1, size, azimuth=azimuth), samples).over())
     return torch.cat(pictures)
 

@@ -8,9 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from metaprior.errors import check_positive
-from metaprior.fields.field import OCCUPANCY, Field, Weights
+from metaprior.fields.field import OCCUPANCY, Field, Weights, of_scene
 
 __all__ = ["between", "cell_points", "frozen", "mask_of"]
+
+_FAINT = 0.01
+"""Which part of a threshold tells that a neighbour may be above it."""
 
 
 def cell_points(cells: int, generator: torch.Generator | None = None) -> Tensor:
@@ -63,17 +66,20 @@ def mask_of(density: Tensor, threshold: float, margin: int = 1) -> Tensor:
 
 
 def frozen(
-    field: Field, weights: Weights, cells: int = 64, threshold: float = 0.5, margin: int = 1, points: int = 8
+    field: Field, weights: Weights, cells: int = 64, threshold: float = 0.1, margin: int = 0, points: int = 8
 ) -> Weights:
     """Return the weights with a mask of where their fields are denser than a threshold, a part of them from then on.
+
+    Every cell is asked at its centre. Where that, or the centre of a neighbour, is denser than a hundredth of the
+    threshold, it is asked at more points.
 
     Args:
         field: the shape of the field.
         weights: of S scenes.
         cells: G.
-        threshold: of the density; light loses about a hundredth of it in a fiftieth of the cube at 0.5.
+        threshold: of the density; light loses about a five-hundredth of it in a fiftieth of the cube at 0.1.
         margin: how many cells around those above it are taken too.
-        points: asked in each cell; a power of three.
+        points: asked in each cell that may be taken; a power of three, or 1 for the centre alone.
 
     Example:
         >>> field = Field()
@@ -82,7 +88,14 @@ def frozen(
         torch.Size([1, 8, 8, 8])
     """
     check_positive(cells=cells, points=points)
+    centres = cell_points(cells)
+    largest = densities(field, weights, centres)
     finer = max(round(points ** (1 / 3)), 1)
-    density = densities(field, weights, cell_points(cells * finer)).unflatten(1, (cells * finer,) * 3)
-    largest = functional.max_pool3d(density[:, None], finer)[:, 0]
-    return weights | {OCCUPANCY: mask_of(largest, threshold, margin)}
+    if finer > 1:
+        near = mask_of(largest.unflatten(1, (cells,) * 3), _FAINT * threshold).flatten(1)
+        offsets = cell_points(finer) / cells
+        for scene, own in enumerate(near):
+            within = (centres[own][:, None] + offsets).flatten(0, 1)
+            found = densities(field, of_scene(weights, scene), within)[0].unflatten(0, (-1, len(offsets)))
+            largest[scene, own] = torch.maximum(largest[scene, own], found.amax(1))
+    return weights | {OCCUPANCY: mask_of(largest.unflatten(1, (cells,) * 3), threshold, margin)}

@@ -184,7 +184,7 @@ def _descend(
     final = {name: value.detach() for name, value in written().items()}
     if watch is not None:
         watch(steps, final)
-    return frozen(field, final, cells=48, points=1)
+    return frozen(field, final, cells=48)
 
 
 def _own(weights: Weights) -> tuple[list[tuple[list[Tensor], float]], Callable[[], Weights]]:

@@ -22,7 +22,7 @@ _RAYS_AT_ONCE = 16_384
 _HALF_CELL = 1 / 32
 _OPAQUE = 16.0
 """The optical depth behind which nothing changes a pixel beyond rounding."""
-_AT_FIRST = 8
+_AT_FIRST = 4
 """Samples of a ray, of those that are left, that are asked for before it is known whether the rest is hidden."""
 
 
@@ -114,12 +114,17 @@ def crossing(rays: Rays, samples: int) -> tuple[Tensor, Tensor]:
 
     Rays that miss it, or leave it behind, have a way of 0.
     """
+    near, far = _within(rays, -1.0, 1.0)
+    near = near.clamp(min=0)
+    return near, (far - near).clamp(min=0) / samples
+
+
+def _within(rays: Rays, lower: Tensor | float, upper: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return at which distances rays enter and leave a box, `(..., R)`; those that miss it leave before they enter."""
     # A direction that is parallel to a side meets it far away.
     slope = rays.directions.where(rays.directions.abs() > 1e-9, 1e-9)
-    first, second = (-1 - rays.origins) / slope, (1 - rays.origins) / slope
-    near = torch.minimum(first, second).amax(-1).clamp(min=0)
-    far = torch.maximum(first, second).amin(-1)
-    return near, (far - near).clamp(min=0) / samples
+    first, second = (lower - rays.origins) / slope, (upper - rays.origins) / slope
+    return torch.minimum(first, second).amax(-1), torch.maximum(first, second).amin(-1)
 
 
 def _dense(field: Field, weights: Weights, rays: Rays, distances: Tensor, step: Tensor, normals: bool) -> Rendered:
@@ -143,7 +148,7 @@ def _packed(field: Field, weights: Weights, rays: Rays, distances: Tensor, step:
     """
     count, samples = distances.shape
     with torch.no_grad():
-        left = _left(weights[OCCUPANCY][0], rays, distances, step).flatten().nonzero()[:, 0]
+        left = _left(weights[OCCUPANCY][0], rays, distances, step)
         ray = left // samples
     distance = distances.flatten()[left]
 
@@ -189,27 +194,37 @@ def _in_front(
     """
     number = torch.arange(len(ray), device=ray.device) - torch.searchsorted(ray, ray)
     hidden = torch.zeros_like(step)
+    waiting = torch.arange(len(ray), device=ray.device)
     asked, answers = [], []
-    first, count = 0, _AT_FIRST
-    while first < most:
-        part = ((number >= first) & (number < first + count) & (hidden[ray] < _OPAQUE)).nonzero()[:, 0]
+    end, count = 0, _AT_FIRST
+    while end < most:
+        end, count = end + count, max(count, (end + count) // 2)
+        near = number[waiting] < end
+        part, waiting = waiting[near], waiting[~near]
         asked.append(part)
         answers.append(ask(part))
         hidden.index_add_(0, ray[part], answers[-1][0] * step[ray[part]])
-        first, count = first + count, 2 * count
+        waiting = waiting[hidden[ray[waiting]] < _OPAQUE]
     part, order = torch.cat(asked).sort()
     return part, map_tensors(lambda *values: torch.cat(values)[order], answers[0], *answers[1:])
 
 
 def _left(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:
-    """Return which samples `(R, K)` of a scene lie where its mask `(G, G, G)` is True, as `field.occupied` does."""
+    """Return which samples `(R, K)` of a scene, in order, lie where its mask `(G, G, G)` is True."""
+    taken = mask.nonzero()
+    if not len(taken):
+        return taken[:, 0]
     cells = mask.shape[-1]
-    left = (step > 0)[:, None]
+    corners = torch.stack([taken.amin(0), taken.amax(0) + 1]) * (2 / cells) - 1
+    # What passes by the box of all occupied cells need not be looked at sample by sample.
+    enter, leave = _within(rays, *corners.to(distances))
+    through = ((enter <= leave) & (step > 0)).nonzero()[:, 0]
     index: Tensor | int = 0
     for axis in range(3):
-        place = rays.origins[:, axis, None] + distances * rays.directions[:, axis, None]
+        place = rays.origins[through, axis, None] + distances[through] * rays.directions[through, axis, None]
         index = index * cells + ((place + 1) * (cells / 2)).long().clamp_(0, cells - 1)
-    return mask.flatten()[index] & left
+    ray, sample = mask.flatten()[index].nonzero(as_tuple=True)
+    return through[ray] * distances.shape[1] + sample
 
 
 def _ask(
