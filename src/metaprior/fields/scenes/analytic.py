@@ -29,8 +29,9 @@ _HOVER = 0.35
 _FIT = 0.98
 _TRIED, _NEARBY, _ELSEWHERE = 6, 0.06, 0.03
 """Points drawn for each that is kept, how near to a surface they are wanted, and the share of those anywhere."""
-_SOFT = 0.01
-"""The distance over which a surface fades."""
+_SOFT = 0.005
+"""The distance over which a surface fades, and how far inside it begins to: rays that graze it gather what fades
+outside, and would show things larger than they are."""
 
 
 class Traced(NamedTuple):
@@ -136,7 +137,7 @@ class AnalyticScene:
         directions = functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
         directions = directions * -(directions * normals).sum(-1, keepdim=True).sign()
         colour = self.radiance(points, normals, directions, self.distances(points).argmin(-1))
-        opacity = (-distance / _SOFT).sigmoid()[:, None]
+        opacity = (-distance / _SOFT - 1).sigmoid()[:, None]
         steps = directions * distance.clamp(min=STEP)[:, None]
         return points, steps, torch.cat([opacity * colour, opacity], dim=-1)
 
