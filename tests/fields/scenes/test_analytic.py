@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from metaprior.fields import Cameras, Rays
+from metaprior.fields import Cameras, Rays, psnr, render
+from metaprior.fields.field import STEP
 from metaprior.fields.scenes import COLOURS, MATERIALS, SHAPES, AnalyticScene, draw
+from metaprior.fields.scenes.analytic import fading
 from metaprior.fields.scenes.shapes import SOLIDS
 
 
@@ -125,3 +127,21 @@ def test_labels_depth_and_supersampling():
     assert coarse.opacity.unique().tolist() == [0.0, 1.0]
     assert len(fine.opacity.unique()) > 2
     assert (fine.opacity - coarse.opacity).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("prompt", ["a red ball", "a green box", "a blue torus", "a yellow cone", "a striped pink mug"])
+def test_a_field_that_has_learned_what_points_teach_shows_the_scene(prompt):
+    scene = AnalyticScene(prompt)
+    cameras = Cameras.on_sphere(1, 48, turn=20.0)
+
+    def field(weights, points, directions):
+        distances = scene.distances(points[0])
+        distance = distances.amin(-1)
+        density = fading(distance).exp().clamp(max=1e6) / distance.clamp(min=STEP)
+        colour = scene.radiance(points[0], scene.normals(points[0]), directions[0], distances.argmin(-1))
+        return density[None], colour[None]
+
+    seen = render(field, {"layers.0.weight": torch.zeros(1)}, cameras.rays(), 96)
+    truth = scene.views(cameras)
+    assert psnr(seen.over().view(1, 48, 48, 3), truth.over()).item() > 25
+    assert seen.opacity.mean().item() == pytest.approx(truth.opacity.mean().item(), rel=0.03)

@@ -137,7 +137,7 @@ class AnalyticScene:
         directions = functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
         directions = directions * -(directions * normals).sum(-1, keepdim=True).sign()
         colour = self.radiance(points, normals, directions, self.distances(points).argmin(-1))
-        opacity = (-distance / _SOFT - 1).sigmoid()[:, None]
+        opacity = fading(distance).sigmoid()[:, None]
         steps = directions * distance.clamp(min=STEP)[:, None]
         return points, steps, torch.cat([opacity * colour, opacity], dim=-1)
 
@@ -163,6 +163,16 @@ class AnalyticScene:
         Depth, normals and labels are those of the ray through the centre of the pixel.
         """
         return picture(self.trace, cameras, supersample, self.prompt)
+
+
+def fading(distance: Tensor) -> Tensor:
+    """Return the logarithm of the odds that a step at a signed distance is opaque; as a density, of its optical depth.
+
+    Example:
+        >>> fading(torch.tensor([-0.005, 0.05])).tolist()
+        [0.0, -11.0]
+    """
+    return -distance / _SOFT - 1
 
 
 def picture(trace: Callable[[Rays], Traced], cameras: Cameras, supersample: int, prompt: str) -> Views:
