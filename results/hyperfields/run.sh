@@ -15,12 +15,17 @@ acquire() { # NAME STEPS OPTIONS...
 }
 
 points=(--tasks.teaches points)
+# From pictures alone, fields are empty for good after a few steps of 0.002; after points, they sharpen.
+pictures=(--tasks.queries 512 --learning_rate 0.0005)
 
-# (a) 9 shapes x 8 colours, 45 seen and 27 unseen; and the baselines of (c).
-acquire protocol 2000 --prior hyperfields "${points[@]}"
-acquire biases 3000 --prior hyperfields --net hyper_field --net.writes biases "${points[@]}"
+# (a) 9 shapes x 8 colours, 45 seen and 27 unseen: first from points, then from pictures; and the baselines of (c).
+acquire protocol,points 2000 --prior hyperfields "${points[@]}"
+acquire protocol 600 --start "$runs/protocol,points" "${pictures[@]}"
+acquire biases,points 2000 --prior hyperfields --net hyper_field --net.writes biases "${points[@]}"
+acquire biases 600 --start "$runs/biases,points" "${pictures[@]}"
 seen=$(python -c 'import json; from metaprior.fields import Scenes; print(json.dumps(Scenes().prompts()))')
-acquire nearest 3000 --prior nearest_field --prior.prompts "$seen" "${points[@]}" --learning_rate 0.005
+acquire nearest,points 2000 --prior nearest_field --prior.prompts "$seen" "${points[@]}" --learning_rate 0.005
+acquire nearest 600 --start "$runs/nearest,points" "${pictures[@]}" --learning_rate 0.002
 acquire maml 600 --prior fomaml --prior.inner_steps 4 --prior.step_size 0.5 --tasks.shots 512 --tasks.queries 256 \
     --tasks_per_step 2 --learning_rate 0.001
 acquire reptile 600 --prior reptile --prior.inner_steps 16 --prior.step_size 0.5 --tasks.shots 1024 \
@@ -40,14 +45,14 @@ print(json.dumps(every(['ball', 'torus', 'box', 'mug'], ['red', 'blue', 'yellow'
 done
 
 # (d) 108 scenes in one network, as many steps for each as in (a).
-acquire pack 4800 --prior hyperfields --tasks.colours 12 --tasks.held_out 0 "${points[@]}"
+acquire pack,points 4800 --prior hyperfields --tasks.colours 12 --tasks.held_out 0 "${points[@]}"
+acquire pack 1440 --start "$runs/pack,points" --tasks.colours 12 --tasks.held_out 0 "${pictures[@]}"
 
 # (f) Trucks of four colours, each held out in turn, beside plain things of the same and other colours.
 for colour in green purple red yellow; do
     scenes=$(python -c "import json; from metaprior.fields.scenes import every
 print(json.dumps([f'kenney:vehicle-truck-{colour}' for colour in ('green', 'purple', 'red', 'yellow')]
 + ['kenney:vehicle-motorcycle'] + every(['ball', 'box', 'cylinder'], ['green', 'purple', 'red', 'yellow'])))")
-    # From pictures, fields are empty for good after a few steps of 0.002.
     acquire "trucks,$colour" 400 --prior hyperfields --tasks.scenes "$scenes" --tasks.size 48 --tasks.queries 512 \
         --tasks.unseen "[\"kenney:vehicle-truck-$colour\"]" --learning_rate 0.0005
 done

@@ -69,7 +69,7 @@ def quality(prior, source):
     return rows, pictures
 
 
-def judge(source, steps=500):
+def judge(source, steps=1500):
     """Return a classifier of prompts that was trained on what the teachers look like, on views of training alone."""
     prompts = sorted(source.prompts("train") + source.prompts("test"))
     kept = [view for view in range(source.views) if view % 5 != 4]
@@ -78,6 +78,7 @@ def judge(source, steps=500):
     labels = torch.arange(len(prompts)).repeat_interleave(len(kept))
     net = Conv4(3, 32, len(prompts), norm="group", width=32)
     adam = torch.optim.Adam(net.parameters(), lr=2e-3)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
         chosen = torch.randint(len(images), (64,), generator=generator)
@@ -87,6 +88,7 @@ def judge(source, steps=500):
         seen = torch.roll(images[chosen] + noise, turn, (2, 3))
         functional.cross_entropy(net(seen), labels[chosen]).backward()
         adam.step()
+        falling.step()
     return net.eval(), prompts
 
 
@@ -104,13 +106,12 @@ def retrieval(net, prompts, pictures, asked):
 def protocol(runs):
     """(a) 45 seen and 27 unseen prompts."""
     path = runs / "protocol"
-    source, prior, card = build(read_card(path)["tasks"]), load(path), read_card(path)
+    source, prior = build(read_card(path)["tasks"]), load(path)
     rows, pictures = quality(prior, source)
     net, prompts = judge(source)
     teachers = {prompt: source.pictures(prompt, 4).over() for prompt in prompts}
-    result = {
-        "steps": card["step"],
-        "seconds": card["seconds"],
+    result = spent(path) | {
+        "from_points_alone": quality(load(runs / "protocol,points"), source)[0],
         "judge_on_teachers": retrieval(net, prompts, teachers, prompts),
     }
     for part, split in (("seen", "train"), ("unseen", "test")):
@@ -118,17 +119,22 @@ def protocol(runs):
         result[part] = rows[part] | {"retrieval": found, "published_with_clip": PUBLISHED[part]}
     for name in ("biases", "nearest"):
         if (runs / name / "finished").exists():
-            other, card = load(runs / name), read_card(runs / name)
-            own, views = quality(other, source)
+            own, views = quality(load(runs / name), source)
             for part, split in (("seen", "train"), ("unseen", "test")):
                 own[part]["retrieval"] = retrieval(net, prompts, views, source.prompts(split))
-            result[name] = own | {"steps": card["step"], "seconds": card["seconds"]}
+            result[name] = own | spent(runs / name)
     rows = []
     for split in ("train", "test"):
         chosen = source.prompts(split)[:: len(source.prompts(split)) // COLUMNS][:COLUMNS]
         rows += [[teachers[prompt][0] for prompt in chosen], [pictures[prompt][0] for prompt in chosen]]
     write_picture(HERE / "protocol.png", sheet(rows, ["seen", "fields", "unseen", "fields"]))
     return result
+
+
+def spent(path):
+    """Return the steps and seconds of a run, first those from points, if it began with them."""
+    parts = [part for part in (path.with_name(f"{path.name},points"), path) if part.exists()]
+    return {key: [read_card(part)[name] for part in parts] for key, name in (("steps", "step"), ("seconds", "seconds"))}
 
 
 def table_of(runs, pattern):
@@ -149,7 +155,7 @@ def table_of(runs, pattern):
 def pack(runs, fits=8, steps=1000):
     """(d) how well one network shows each of 108 scenes, beside networks for one scene each."""
     path = runs / "pack"
-    source, prior, card = build(read_card(path)["tasks"]), load(path), read_card(path)
+    source, prior = build(read_card(path)["tasks"]), load(path)
     prompts = source.prompts()
     packed = quality(prior, source)[0]["seen"]
     chosen = prompts[:: len(prompts) // fits][:fits]
@@ -161,9 +167,7 @@ def pack(runs, fits=8, steps=1000):
         together = shown(prior, prompt, truth.cameras)
         shown_of[prompt] = [psnr(pictures, truth.over()).mean().item() for pictures in (together, alone)]
     size = sum(value.numel() for value in own[chosen[0]].weights.values() if value.is_floating_point())
-    return {
-        "steps": card["step"],
-        "seconds": card["seconds"],
+    return spent(path) | {
         "parameters": sum(value.numel() for value in prior.parameters()),
         "scenes": packed,
         "fitted": {
