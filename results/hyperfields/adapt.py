@@ -85,7 +85,7 @@ def starts(runs):
     found["scratch, hyperfields untrained"] = of_prior(blank, "everything")
     scratch = FieldNet("triplane", seed=1).requires_grad_(False)
     named = {key: value[None] for key, value in scratch.own_weights.items()}
-    found["scratch, one field"] = of_field(scratch.field, lambda prompt: named, learning_rate=5e-3)
+    found["scratch, one field"] = of_field(scratch.field, lambda prompt: named, learning_rate=0.01)
     return found
 
 

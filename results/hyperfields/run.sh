@@ -39,7 +39,7 @@ print(json.dumps(every(['ball', 'torus', 'box', 'mug'], ['red', 'blue', 'yellow'
         for dynamic in true false; do
             acquire "view,$material,$directions,$dynamic" 600 --prior hyperfields --net hyper_field \
                 --net.directions "$directions" --net.dynamic "$dynamic" --tasks.scenes "$scenes" --tasks.size 48 \
-                "${points[@]}"
+                "${points[@]}" --learning_rate 0.001
         done
     done
 done
@@ -57,23 +57,26 @@ print(json.dumps([f'kenney:vehicle-truck-{colour}' for colour in ('green', 'purp
         --tasks.unseen "[\"kenney:vehicle-truck-$colour\"]" --learning_rate 0.0005
 done
 
-# (e) Ablations of (a), 1,000 steps each.
-ablation() { acquire "ablation,$1" 1000 --prior hyperfields --net hyper_field "${points[@]}" "${@:2}"; }
+# (e) Ablations of (a), 600 steps from points each.
+ablation() { acquire "ablation,$1" 600 --prior hyperfields --net hyper_field "${points[@]}" "${@:2}"; }
 ablation default
 ablation static --net.dynamic false
 ablation whole-gradients --net.stop_gradient false
 ablation biases --net.writes biases
 ablation narrow --net.width 32 --net.units 32
 ablation planes-alone --net.octaves null
-acquire "ablation,pictures" 1000 --prior hyperfields --tasks.queries 512 --learning_rate 0.0005
 
-# The prior of the zoo: one or two things of every shape, colour and material; first 1,800 prompts, then 7,200.
-# Larger steps than these leave colours black for good: a generator of many units takes larger ones in what it writes.
-everything=(--tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.held_out 1 --tasks.supersample 1 "${points[@]}"
-    --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005)
+# The prior of the zoo: one or two things of every shape, colour and material; first 1,800 prompts, then 7,200, and last
+# from pictures of them. Larger steps than these leave colours black for good: a generator of many units takes larger
+# ones in what it writes.
+everything=(--tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.held_out 1 --tasks.supersample 1)
+many=(--tasks.drawn 8000 "${everything[@]}" "${points[@]}" --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005)
 acquire zoo 4000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
-    --net.width 96 --tasks.drawn 2000 "${everything[@]}"
-acquire zoo,longer 12000 --start "$runs/zoo" --tasks.drawn 8000 "${everything[@]}" --seed $((seed + 1))
+    --net.width 96 "${many[@]}" --tasks.drawn 2000
+acquire zoo,longer 12000 --start "$runs/zoo" "${many[@]}" --seed $((seed + 1))
+acquire zoo,sharper 6000 --start "$runs/zoo,longer" "${many[@]}" --seed $((seed + 2))
+acquire zoo,pictures 500 --start "$runs/zoo,sharper" --tasks.drawn 8000 "${everything[@]}" --tasks.size 48 \
+    --tasks.views 5 --tasks.queries 512 --learning_rate 0.0003 --seed $((seed + 3))
 
 python "$(dirname "$0")/score.py" "$runs"
 python "$(dirname "$0")/adapt.py" "$runs"

@@ -153,29 +153,36 @@ def table_of(runs, pattern):
 
 
 def pack(runs, fits=8, steps=1000):
-    """(d) how well one network shows each of 108 scenes, beside networks for one scene each."""
+    """(d) how well one network shows each of 108 scenes, beside networks for one scene each, which are kept in RUNS."""
     path = runs / "pack"
     source, prior = build(read_card(path)["tasks"]), load(path)
     prompts = source.prompts()
     packed = quality(prior, source)[0]["seen"]
     chosen = prompts[:: len(prompts) // fits][:fits]
-    own = {prompt: fit(*open_scene(prompt, SIZE, views=source.views), steps=steps) for prompt in chosen}
-    shown_of = {}
-    for prompt, fitted in own.items():
+    kept = runs / f"fits-{steps}.json"
+    own = json.loads(kept.read_text()) if kept.exists() else {}
+    together = {}
+    for prompt in chosen:
         truth = source.pictures(prompt, 4)
-        alone = render_views(fitted.field, fitted.weights, truth.cameras, 64).over()
-        together = shown(prior, prompt, truth.cameras)
-        shown_of[prompt] = [psnr(pictures, truth.over()).mean().item() for pictures in (together, alone)]
-    size = sum(value.numel() for value in own[chosen[0]].weights.values() if value.is_floating_point())
+        together[prompt] = psnr(shown(prior, prompt, truth.cameras), truth.over()).mean().item()
+        if prompt not in own:
+            fitted = fit(*open_scene(prompt, SIZE, views=source.views), steps=steps)
+            alone = render_views(fitted.field, fitted.weights, truth.cameras, 64).over()
+            own[prompt] = {
+                "psnr": psnr(alone, truth.over()).mean().item(),
+                "seconds": fitted.seconds,
+                "parameters": sum(value.numel() for value in fitted.weights.values() if value.is_floating_point()),
+            }
+            write_text(kept, json.dumps(own))
     return spent(path) | {
         "parameters": sum(value.numel() for value in prior.parameters()),
         "scenes": packed,
         "fitted": {
             "scenes": fits,
             "steps": steps,
-            "seconds_each": round(sum(one.seconds for one in own.values()) / fits, 1),
-            "parameters_each": size,
-            "psnr_packed_and_alone": shown_of,
+            "seconds_each": round(sum(own[prompt]["seconds"] for prompt in chosen) / fits, 1),
+            "parameters_each": own[chosen[0]]["parameters"],
+            "psnr_packed_and_alone": {prompt: [together[prompt], own[prompt]["psnr"]] for prompt in chosen},
         },
     }
 

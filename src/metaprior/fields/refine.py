@@ -25,7 +25,7 @@ from metaprior.run import Progress
 __all__ = ["Changes", "refine", "refine_field"]
 
 Changes = Literal["everything", "code", "last", "weights"]
-_RATES: dict[str, float] = {"everything": 1e-3, "code": 0.03, "last": 2e-3, "weights": 2e-3}
+_RATES: dict[str, float] = {"everything": 1e-3, "code": 0.03, "last": 2e-3, "weights": 0.01}
 _CELLS, _EMPTY, _OPEN = 24, 0.1, 8
 """The mask by which empty space is left out, and the share of the rays that are followed through it all the same."""
 _REFRESH = 8
