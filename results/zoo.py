@@ -47,7 +47,7 @@ def main():
         facts["spec"] = {**facts["spec"], "outputs": 5}
         save(prior, ZOO / f"{name}.safetensors", **facts, score=score, result=result.row())
         print(name, score, flush=True)
-    if (path := Path(sys.argv[1]) / "hyperfields" / "zoo,pictures").exists():
+    if (path := Path(sys.argv[1]) / "hyperfields" / "zoo,sharper").exists():
         keep_scenes(path)
     if (path := Path(sys.argv[1]) / "fsmol" / "multitask_probe").exists():
         keep_molecules(path)
@@ -72,9 +72,9 @@ def keep_molecules(path):
 
 
 def keep_scenes(path):
-    """Score a prior over scenes on prompts that it never met, at 64 pixels whatever it was acquired at, and save it."""
+    """Score a prior over scenes on prompts that it never met, and save it."""
     prior, card = load(path), read_card(path)
-    source = build({**card["tasks"], "arguments": {**card["tasks"]["arguments"], "size": 64, "views": 20}})
+    source = build(card["tasks"])
     scores = []
     for prompt in source.prompts("test")[:40]:
         truth = source.pictures(prompt, 2)

@@ -66,17 +66,15 @@ ablation biases --net.writes biases
 ablation narrow --net.width 32 --net.units 32
 ablation planes-alone --net.octaves null
 
-# The prior of the zoo: one or two things of every shape, colour and material; first 1,800 prompts, then 7,200, and last
-# from pictures of them. Larger steps than these leave colours black for good: a generator of many units takes larger
-# ones in what it writes.
+# The prior of the zoo: one or two things of every shape, colour and material; first 1,800 prompts, then 7,200. Larger
+# steps than these leave colours black for good: a generator of many units takes larger ones in what it writes.
 everything=(--tasks.shapes 15 --tasks.colours 12 --tasks.materials 5 --tasks.held_out 1 --tasks.supersample 1)
-many=(--tasks.drawn 8000 "${everything[@]}" "${points[@]}" --tasks.queries 1024 --tasks_per_step 16 --learning_rate 0.0005)
+many=(--tasks.drawn 8000 "${everything[@]}" "${points[@]}" --tasks.queries 1024 --tasks_per_step 16
+    --learning_rate 0.0005)
 acquire zoo 4000 --prior hyperfields --net hyper_field --net.directions true --net.code_size 128 --net.units 104 \
     --net.width 96 "${many[@]}" --tasks.drawn 2000
 acquire zoo,longer 12000 --start "$runs/zoo" "${many[@]}" --seed $((seed + 1))
 acquire zoo,sharper 6000 --start "$runs/zoo,longer" "${many[@]}" --seed $((seed + 2))
-acquire zoo,pictures 500 --start "$runs/zoo,sharper" --tasks.drawn 8000 "${everything[@]}" --tasks.size 48 \
-    --tasks.views 5 --tasks.queries 512 --learning_rate 0.0003 --seed $((seed + 3))
 
 python "$(dirname "$0")/score.py" "$runs"
 python "$(dirname "$0")/adapt.py" "$runs"
