@@ -13,7 +13,7 @@ from metaprior.fields import Cameras, Field, fit, frozen, open_scene, render, re
 from metaprior.fields.field import OCCUPANCY
 from metaprior.fields.occupancy import cell_points
 
-RADII = (0.28, 0.46, 0.72, 1.0, 1.4)
+RADII = (0.28, 0.46, 0.53, 0.72, 1.0, 1.4)
 """Of the ball that is occupied, by which the fraction is chosen."""
 SIZE, SAMPLES, CELLS = 64, 64, 64
 CHUNK, VIEW_SAMPLES = 1024, 96

@@ -79,7 +79,9 @@ def starts(runs):
         if (runs / name / "finished").exists():
             other = load(runs / name).requires_grad_(False)
             found[name] = of_field(
-                other.net.field, lambda prompt, other=other: other.net.named(other.start(1, about=[prompt]).weights)
+                other.net.field,
+                lambda prompt, other=other: other.net.named(other.start(1, about=[prompt]).weights),
+                learning_rate=2e-3,
             )
     blank = HyperFields(HyperFieldNet(prior.net.text_size, dynamic=False, seed=1))
     found["scratch, hyperfields untrained"] = of_prior(blank, "everything")

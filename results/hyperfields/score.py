@@ -107,11 +107,12 @@ def protocol(runs):
     """(a) 45 seen and 27 unseen prompts."""
     path = runs / "protocol"
     source, prior = build(read_card(path)["tasks"]), load(path)
+    points = runs / "protocol,points"
     rows, pictures = quality(prior, source)
     net, prompts = judge(source)
     teachers = {prompt: source.pictures(prompt, 4).over() for prompt in prompts}
     result = spent(path) | {
-        "from_points_alone": quality(load(runs / "protocol,points"), source)[0],
+        "from_points_alone": quality(load(points), source)[0] if points.exists() else None,
         "judge_on_teachers": retrieval(net, prompts, teachers, prompts),
     }
     for part, split in (("seen", "train"), ("unseen", "test")):

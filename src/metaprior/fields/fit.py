@@ -186,7 +186,7 @@ def fit(
         seconds += time.perf_counter() - start
         if report is not None:
             report(Progress(step + 1, seconds, (step + 1) / steps, loss.item()))
-    final = frozen(field, {name: value.detach() for name, value in weights.items()}, cells)
+    final = frozen(field, {name: value.detach() for name, value in weights.items()}, cells, _EMPTY, margin=1)
     shown = render_views(field, final, held_out.cameras).over()
     return Fitted(
         field,

@@ -77,9 +77,9 @@ def frozen(
         field: the shape of the field.
         weights: of S scenes.
         cells: G.
-        threshold: of the density; light loses about a five-hundredth of it in a fiftieth of the cube at 0.1.
+        threshold: of the density; light loses about a 250th of it in a fiftieth of the cube's side at 0.1.
         margin: how many cells around those above it are taken too.
-        points: asked in each cell that may be taken; a power of three, or 1 for the centre alone.
+        points: asked in each cell that may be taken; a third power, or 1 for the centre alone.
 
     Example:
         >>> field = Field()
@@ -88,13 +88,14 @@ def frozen(
         torch.Size([1, 8, 8, 8])
     """
     check_positive(cells=cells, points=points)
-    centres = cell_points(cells)
+    centres = cell_points(cells).to(weights["layers.0.weight"])
     largest = densities(field, weights, centres)
     finer = max(round(points ** (1 / 3)), 1)
     if finer > 1:
         near = mask_of(largest.unflatten(1, (cells,) * 3), _FAINT * threshold).flatten(1)
-        offsets = cell_points(finer) / cells
-        for scene, own in enumerate(near):
+        offsets = cell_points(finer).to(centres) / cells
+        for scene in near.any(1).nonzero()[:, 0].tolist():
+            own = near[scene]
             within = (centres[own][:, None] + offsets).flatten(0, 1)
             found = densities(field, of_scene(weights, scene), within)[0].unflatten(0, (-1, len(offsets)))
             largest[scene, own] = torch.maximum(largest[scene, own], found.amax(1))

@@ -109,7 +109,7 @@ def refine_field(
     steps: int = 100,
     rays: int = 1024,
     samples: int = 48,
-    learning_rate: float = 2e-3,
+    learning_rate: float = 0.01,
     seed: int = 0,
     watch: Callable[[int, Weights], None] | None = None,
 ) -> Weights:

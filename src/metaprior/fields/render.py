@@ -22,6 +22,7 @@ _RAYS_AT_ONCE = 16_384
 _HALF_CELL = 1 / 32
 _OPAQUE = 16.0
 """The optical depth behind which nothing changes a pixel beyond rounding."""
+_ROUNDING = 1e-5
 _AT_FIRST = 4
 """Samples of a ray, of those that are left, that are asked for before it is known whether the rest is hidden."""
 
@@ -197,7 +198,7 @@ def _in_front(
     waiting = torch.arange(len(ray), device=ray.device)
     asked, answers = [], []
     end, count = 0, _AT_FIRST
-    while end < most:
+    while end < most and (len(waiting) or not asked):
         end, count = end + count, max(count, (end + count) // 2)
         near = number[waiting] < end
         part, waiting = waiting[near], waiting[~near]
@@ -210,15 +211,15 @@ def _in_front(
 
 
 def _left(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:
-    """Return which samples `(R, K)` of a scene, in order, lie where its mask `(G, G, G)` is True."""
+    """Return which samples of a scene, of R x K in order, lie where its mask `(G, G, G)` is True, `(M,)`."""
     taken = mask.nonzero()
     if not len(taken):
         return taken[:, 0]
     cells = mask.shape[-1]
-    corners = torch.stack([taken.amin(0), taken.amax(0) + 1]) * (2 / cells) - 1
+    lower, upper = (corner.to(distances) * (2 / cells) - 1 for corner in (taken.amin(0), taken.amax(0) + 1))
     # What passes by the box of all occupied cells need not be looked at sample by sample.
-    enter, leave = _within(rays, *corners.to(distances))
-    through = ((enter <= leave) & (step > 0)).nonzero()[:, 0]
+    enter, leave = _within(rays, lower - _ROUNDING, upper + _ROUNDING)
+    through = ((enter <= leave) & (leave >= 0) & (step > 0)).nonzero()[:, 0]
     index: Tensor | int = 0
     for axis in range(3):
         place = rays.origins[through, axis, None] + distances[through] * rays.directions[through, axis, None]

@@ -30,8 +30,8 @@ _FIT = 0.98
 _TRIED, _NEARBY, _ELSEWHERE = 6, 0.06, 0.03
 """Points drawn for each that is kept, how near to a surface they are wanted, and the share of those anywhere."""
 _SOFT = 0.005
-"""The distance over which a surface fades, and how far inside it begins to: rays that graze it gather what fades
-outside, and would show things larger than they are."""
+"""The distance over which a surface fades, and how far inside a step is half opaque: rays that graze a surface gather
+what fades outside, and would show things larger than they are."""
 
 
 class Traced(NamedTuple):
@@ -166,7 +166,9 @@ class AnalyticScene:
 
 
 def fading(distance: Tensor) -> Tensor:
-    """Return the logarithm of the odds that a step at a signed distance is opaque; as a density, of its optical depth.
+    """Return the logarithm of the odds that a step at a signed distance is opaque.
+
+    `point_losses` compares it with the logarithm of the optical depth of the step.
 
     Example:
         >>> fading(torch.tensor([-0.005, 0.05])).tolist()
