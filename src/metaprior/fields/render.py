@@ -196,7 +196,8 @@ def _in_front(
     number = torch.arange(len(ray), device=ray.device) - torch.searchsorted(ray, ray)
     hidden = torch.zeros_like(step)
     waiting = torch.arange(len(ray), device=ray.device)
-    asked, answers = [], []
+    asked: list[Tensor] = []
+    answers = []
     end, count = 0, _AT_FIRST
     while end < most and (len(waiting) or not asked):
         end, count = end + count, max(count, (end + count) // 2)
