@@ -43,6 +43,24 @@ def test_culling_changes_no_pixel(part, samples, seed, jitter):
     torch.testing.assert_close(culled.normals[visible], dense.normals[visible], atol=1e-3, rtol=0)
 
 
+@settings(deadline=None, max_examples=25)
+@given(st.tuples(*[st.integers(0, 7)] * 3), st.integers(1, 3), st.floats(0.2, 3), st.integers(1, 40), st.booleans())
+def test_looking_near_the_box_of_what_is_occupied_is_looking_everywhere(corner, edge, radius, samples, jitter):
+    mask = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    x, y, z = (slice(place, place + edge) for place in corner)
+    mask[:, x, y, z] = True
+    weights = made(1) | {OCCUPANCY: mask}
+    rays = Cameras.on_sphere(1, 9, radius=radius).rays()
+
+    def seen(culled):
+        generator = torch.Generator().manual_seed(0) if jitter else None
+        return render(FIELD, weights, rays, samples, generator, culled=culled)
+
+    torch.testing.assert_close(seen(True).opacity, seen(False).opacity, atol=1e-6, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(seen(True).colour, seen(False).colour, atol=1e-6, rtol=0)
+
+
 class Counting(Field):
     """A field that notes of how many points it was asked."""
 

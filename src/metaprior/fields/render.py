@@ -3,7 +3,7 @@
 Axis letters: S scenes, R rays, K samples of a ray, M samples that are left of all, G cells along an axis.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -145,70 +145,62 @@ def _dense(field: Field, weights: Weights, rays: Rays, distances: Tensor, step: 
 def _packed(field: Field, weights: Weights, rays: Rays, distances: Tensor, step: Tensor, normals: bool) -> Rendered:
     """Ask the field of one scene at the samples that its mask leaves: distances `(R, K)`, steps `(R,)`.
 
-    Where no gradient is wanted, those behind what is opaque are left out as well.
+    Where no gradient is wanted, from front to back, until what lies behind is hidden.
     """
     count, samples = distances.shape
+    # All that is asked for lies where the mask is True.
+    free = {name: value for name, value in weights.items() if name != OCCUPANCY}
     with torch.no_grad():
         left = _left(weights[OCCUPANCY][0], rays, distances, step)
         ray = left // samples
-    distance = distances.flatten()[left]
+    seen, hidden = distances.new_zeros(count, 8 if normals else 5), torch.zeros_like(step)
+    for part in [slice(None)] if torch.is_grad_enabled() else _rounds(ray, hidden, samples):
+        own, distance = ray[part], distances.flatten().index_select(0, left[part])
+        origins, directions = (values.index_select(0, own) for values in rays)
+        points = origins + distance[:, None] * directions
+        density, colour, normal = _ask(field, free, points[None], directions[None], normals)
+        depth = density[0] * step.index_select(0, own)
+        share = _shares(depth, own, hidden)
+        values = [colour[0], torch.ones_like(distance)[:, None], distance[:, None], *([] if normal is None else normal)]
+        seen = seen.index_add(0, own, share[:, None] * torch.cat(values, dim=-1))
+        # What `_rounds` goes by: it gives the next part when this one has been added.
+        hidden.index_add_(0, own, depth.detach())
+    return _finished(seen[:, :3], seen[:, 3], seen[:, 4], seen[:, 5:] if normals else None)
 
-    def ask(part: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        directions = rays.directions[ray[part]]
-        points = rays.origins[ray[part]] + distance[part, None] * directions
-        density, colour, normal = _ask(field, weights, points[None], directions[None], normals)
-        return density[0], colour[0], None if normal is None else normal[0]
 
-    asked = torch.arange(len(left), device=left.device)
-    if torch.is_grad_enabled():
-        density, colour, normal = ask(asked)
-    else:
-        asked, (density, colour, normal) = _in_front(ask, ray, step, samples)
-    ray, distance = ray[asked], distance[asked]
-    own = density * step[ray]
+def _shares(depth: Tensor, ray: Tensor, hidden: Tensor) -> Tensor:
+    """Return what each sample adds to its ray, `(M,)`, from optical depths and rays, in order, and what hides them."""
     # One sum for all rays, in double precision, less what it was where the ray began.
-    depth = own.double().cumsum(0)
-    begin = (depth - own)[torch.searchsorted(ray, ray)]
-    before = (depth - own - begin).to(own.dtype).clamp(min=0)
-    share = (-before).exp() * -torch.expm1(-own)
-
-    def summed(values: Tensor) -> Tensor:
-        return values.new_zeros(count, *values.shape[1:]).index_add_(0, ray, values)
-
-    seen = None if normal is None else summed(share[:, None] * normal)
-    return _finished(summed(share[:, None] * colour), summed(share), summed(share * distance), seen)
+    after = depth.double().cumsum(0)
+    before = after - depth
+    before = before - before.index_select(0, _begins(ray, len(hidden)))
+    before = before.to(depth.dtype).clamp(min=0) + hidden.index_select(0, ray)
+    return (-before).exp() * -torch.expm1(-depth)
 
 
-def _in_front(
-    ask: Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]], ray: Tensor, step: Tensor, most: int
-) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor | None]]:
-    """Ask for samples from front to back, until what lies behind is hidden.
+def _begins(ray: Tensor, rays: int) -> Tensor:
+    """Return the first sample of the ray of each sample, `(M,)`, of samples whose rays are in order."""
+    counts = torch.bincount(ray, minlength=rays)
+    return (counts.cumsum(0) - counts).index_select(0, ray)
+
+
+def _rounds(ray: Tensor, hidden: Tensor, most: int) -> Iterator[Tensor]:
+    """Yield which samples to ask for next, in order: a few of each ray at first, then more, while it is not hidden.
 
     Args:
-        ask: from which samples to their density, colour and normals.
         ray: of each sample, in order.
-        step: of each ray.
+        hidden: the optical depth so far of each ray, which grows between two rounds.
         most: samples of a ray.
-
-    Returns:
-        Which samples were asked for, in order, and the answers.
     """
-    number = torch.arange(len(ray), device=ray.device) - torch.searchsorted(ray, ray)
-    hidden = torch.zeros_like(step)
     waiting = torch.arange(len(ray), device=ray.device)
-    asked: list[Tensor] = []
-    answers = []
+    number = waiting - _begins(ray, len(hidden))
     end, count = 0, _AT_FIRST
-    while end < most and (len(waiting) or not asked):
-        end, count = end + count, max(count, (end + count) // 2)
-        near = number[waiting] < end
-        part, waiting = waiting[near], waiting[~near]
-        asked.append(part)
-        answers.append(ask(part))
-        hidden.index_add_(0, ray[part], answers[-1][0] * step[ray[part]])
-        waiting = waiting[hidden[ray[waiting]] < _OPAQUE]
-    part, order = torch.cat(asked).sort()
-    return part, map_tensors(lambda *values: torch.cat(values)[order], answers[0], *answers[1:])
+    while end < most and len(waiting):
+        end, count = end + count, 2 * count
+        near = number.index_select(0, waiting) < end
+        yield waiting[near]
+        waiting = waiting[~near]
+        waiting = waiting[hidden.index_select(0, ray.index_select(0, waiting)) < _OPAQUE]
 
 
 def _left(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:
@@ -221,12 +213,19 @@ def _left(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:
     # What passes by the box of all occupied cells need not be looked at sample by sample.
     enter, leave = _within(rays, lower - _ROUNDING, upper + _ROUNDING)
     through = ((enter <= leave) & (leave >= 0) & (step > 0)).nonzero()[:, 0]
-    index: Tensor | int = 0
-    for axis in range(3):
-        place = rays.origins[through, axis, None] + distances[through] * rays.directions[through, axis, None]
-        index = index * cells + ((place + 1) * (cells / 2)).long().clamp_(0, cells - 1)
-    ray, sample = mask.flatten()[index].nonzero(as_tuple=True)
-    return through[ray] * distances.shape[1] + sample
+    if not len(through):
+        return through
+    # Nor what lies before or behind it for all rays; a sample is less than a part away from where its part begins.
+    far, part = distances.index_select(0, through), step[through]
+    before, after = (((end[through] - far[:, 0]) / part).clamp(0, far.shape[1]) for end in (enter, leave))
+    first, last = max(int(before.amin()) - 1, 0), int(after.amax()) + 3
+    far = far[:, first:last]
+    index = torch.zeros((), dtype=torch.int32, device=mask.device)
+    for origin, direction in zip(rays.origins[through].T, rays.directions[through].T, strict=True):
+        place = (far * direction[:, None]).add_(origin[:, None])
+        index = index * cells + place.add_(1).mul_(cells / 2).int().clamp_(0, cells - 1)
+    ray, sample = mask.flatten().index_select(0, index.flatten()).view_as(index).nonzero(as_tuple=True)
+    return through[ray] * distances.shape[1] + first + sample
 
 
 def _ask(

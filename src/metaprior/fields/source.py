@@ -35,7 +35,7 @@ _TEACHES = ("pictures", "points")
 _TENTH = 10
 _POINTS, _LEAST_POINTS, _ALL_POINTS = 8192, 2048, 2**22
 """P, unless there are so many scenes that they would have more in all; and the least P then."""
-_DRAWN = "3"
+_DRAWN = "4"
 """Of how scenes are drawn; to be raised when that changes, so that cached pictures are drawn anew."""
 
 

@@ -30,7 +30,7 @@ _FIT = 0.98
 _TRIED, _NEARBY, _ELSEWHERE = 6, 0.06, 0.03
 """Points drawn for each that is kept, how near to a surface they are wanted, and the share of those anywhere."""
 _SOFT = 0.005
-"""The distance over which a surface fades, and how far inside a step is half opaque: rays that graze a surface gather
+"""The distance over which a surface fades; half of it inside, a step is half opaque: rays that graze a surface gather
 what fades outside, and would show things larger than they are."""
 
 
@@ -171,10 +171,10 @@ def fading(distance: Tensor) -> Tensor:
     `point_losses` compares it with the logarithm of the optical depth of the step.
 
     Example:
-        >>> fading(torch.tensor([-0.005, 0.05])).tolist()
-        [0.0, -11.0]
+        >>> fading(torch.tensor([-0.0025, 0.05])).tolist()
+        [0.0, -10.5]
     """
-    return -distance / _SOFT - 1
+    return -distance / _SOFT - 0.5
 
 
 def picture(trace: Callable[[Rays], Traced], cameras: Cameras, supersample: int, prompt: str) -> Views:
