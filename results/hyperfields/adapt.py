@@ -73,15 +73,19 @@ def starts(runs):
 
     for changes in ("everything", "code", "last", "weights"):
         found[f"hyperfields, {changes}"] = of_prior(prior, changes)
-    if (runs / "biases" / "finished").exists():
-        found["conditioned network, everything"] = of_prior(load(runs / "biases"), "everything")
-    for name in ("nearest", "maml", "reptile"):
+    for name, run in (
+        ("hyperfields told by MiniLM, everything", "minilm"),
+        ("conditioned network, everything", "biases"),
+    ):
+        if (runs / run / "finished").exists():
+            found[name] = of_prior(load(runs / run), "everything")
+    for name, rate in (("nearest", 0.01), ("maml", 0.005), ("reptile", 0.005)):
         if (runs / name / "finished").exists():
             other = load(runs / name).requires_grad_(False)
             found[name] = of_field(
                 other.net.field,
                 lambda prompt, other=other: other.net.named(other.start(1, about=[prompt]).weights),
-                learning_rate=2e-3,
+                learning_rate=rate,
             )
     blank = HyperFields(HyperFieldNet(prior.net.text_size, dynamic=False, seed=1))
     found["scratch, hyperfields untrained"] = of_prior(blank, "everything")

@@ -8,7 +8,7 @@ acquire() { # NAME STEPS OPTIONS...
     local out="$runs/$1" steps=$2
     shift 2
     [[ -e $out/finished ]] && return
-    metaprior acquire --tasks scenes --tasks.shots 1 --tasks.queries 2048 --tasks.size 64 --tasks_per_step 8 \
+    metaprior acquire --tasks scenes --tasks.text words --tasks.shots 1 --tasks.queries 2048 --tasks.size 64 --tasks_per_step 8 \
         --learning_rate 0.002 --steps "$steps" --validations 12 --validation_tasks 6 --threads 1 --seed "$seed" \
         --resume --out "$out" "$@"
     touch "$out/finished"
@@ -23,6 +23,10 @@ acquire protocol,points 2000 --prior hyperfields "${points[@]}"
 acquire protocol 600 --start "$runs/protocol,points" "${pictures[@]}"
 acquire biases,points 2000 --prior hyperfields --net hyper_field --net.writes biases "${points[@]}"
 acquire biases 600 --start "$runs/biases,points" "${pictures[@]}"
+# The same, read by a network that knows what words mean.
+minilm=(--tasks.text minilm)
+acquire minilm,points 2000 --prior hyperfields "${points[@]}" "${minilm[@]}"
+acquire minilm 600 --start "$runs/minilm,points" "${pictures[@]}" "${minilm[@]}"
 seen=$(python -c 'import json; from metaprior.fields import Scenes; print(json.dumps(Scenes().prompts()))')
 acquire nearest,points 2000 --prior nearest_field --prior.prompts "$seen" "${points[@]}" --learning_rate 0.005
 acquire nearest 600 --start "$runs/nearest,points" "${pictures[@]}" --learning_rate 0.002
@@ -75,6 +79,7 @@ acquire zoo 4000 --prior hyperfields --net hyper_field --net.directions true --n
     --net.width 96 "${many[@]}" --tasks.drawn 2000
 acquire zoo,longer 12000 --start "$runs/zoo" "${many[@]}" --seed $((seed + 1))
 acquire zoo,sharper 6000 --start "$runs/zoo,longer" "${many[@]}" --seed $((seed + 2))
+acquire zoo,last 6000 --start "$runs/zoo,sharper" "${many[@]}" --seed $((seed + 3))
 
 python "$(dirname "$0")/score.py" "$runs"
 python "$(dirname "$0")/adapt.py" "$runs"

@@ -118,7 +118,7 @@ def protocol(runs):
     for part, split in (("seen", "train"), ("unseen", "test")):
         found = retrieval(net, prompts, pictures, source.prompts(split))
         result[part] = rows[part] | {"retrieval": found, "published_with_clip": PUBLISHED[part]}
-    for name in ("biases", "nearest"):
+    for name in ("minilm", "biases", "nearest"):
         if (runs / name / "finished").exists():
             own, views = quality(load(runs / name), source)
             for part, split in (("seen", "train"), ("unseen", "test")):

@@ -28,7 +28,7 @@ def prior():
 
     def build(samples=8, **more):
         settings = {name: more.pop(name) for name in list(more) if name in NET}
-        return HyperFields(HyperFieldNet(64, **SMALL | settings), samples=samples, **more)
+        return HyperFields(HyperFieldNet(64, **SMALL | settings), samples=samples, **{"text": "words"} | more)
 
     return build
 

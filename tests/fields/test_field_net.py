@@ -6,7 +6,7 @@ from metaprior.errors import UnknownNameError
 from metaprior.fields import FieldNet, Scenes, render
 from metaprior.nets import default_net
 
-SCENES = Scenes(shapes=1, colours=2, held_out=1, size=8, views=5, shots=32, queries=32)
+SCENES = Scenes(shapes=1, colours=2, held_out=1, size=8, views=5, shots=32, queries=32, text="words")
 
 
 @pytest.mark.parametrize("encoder", ["frequency", "triplane"])

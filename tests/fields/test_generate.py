@@ -42,13 +42,13 @@ def test_unknown_words_are_warned_of_with_the_nearest_prompts(run):
 
 
 def test_synonyms_mean_the_same():
-    own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), samples=8)
+    own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8)
     one, other = (generate(prompt, own)[1] for prompt in ("a shiny red donut", "a glossy red torus"))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_collapse_is_told():
-    own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), samples=8)
+    own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8)
     with torch.no_grad():
         own.net.writers[-1].base[-4] -= 100.0  # the logarithm of the density
     with pytest.warns(UserWarning, match="shows next to nothing"):

@@ -6,10 +6,11 @@ from metaprior.acquire import acquire
 from metaprior.errors import MetapriorError, ShapeError
 from metaprior.evaluate import evaluate
 from metaprior.fields import HyperFieldNet, HyperFields, Rays, Scenes, encode, render
+from metaprior.nets import net_for
 from metaprior.tasks import Examples
 from metaprior.testing import ToyTasks, conformance_checks
 
-SCENES = Scenes(shapes=2, colours=2, held_out=1, size=8, views=5, shots=6, queries=10)
+SCENES = Scenes(shapes=2, colours=2, held_out=1, size=8, views=5, shots=6, queries=10, text="words")
 CHECKS = dict(conformance_checks())
 
 
@@ -69,7 +70,9 @@ def acquired(own, source, steps=150):
 
 
 def test_points_teach_what_rays_see(prior):
-    source = Scenes(shapes=2, colours=1, held_out=0, size=12, views=5, shots=1, queries=512, teaches="points")
+    source = Scenes(
+        shapes=2, colours=1, held_out=0, size=12, views=5, shots=1, queries=512, teaches="points", text="words"
+    )
     before = evaluate(prior(samples=16), source, 8).mean
     assert evaluate(acquired(prior(samples=16, width=24, units=16), source), source, 8).mean < 0.25 * before
 
@@ -97,7 +100,7 @@ def test_the_belief_begins_as_a_plain_field_does():
     """Generated layers have the spread of plain ones, so that nothing fades or grows."""
     for generator in ("low_rank", "multiplicative", "chunked"):
         net = HyperFieldNet(64, generator=generator, dynamic=False)
-        weights = net.write(net.read(*encode(["a red ball", "a blue box"])))
+        weights = net.write(net.read(*encode(["a red ball", "a blue box"], "words")))
         plain = net.field.initial(1, torch.Generator().manual_seed(1))
         for name in ("layers.0.weight", "layers.2.weight"):
             assert weights[name].std().item() == pytest.approx(plain[name].std().item(), rel=0.35)
@@ -136,7 +139,7 @@ def test_checkpoints_give_the_prior_back(tmp_path, prior):
 
 def test_acquisition_lowers_the_loss_and_heeds_the_prompt(prior):
     own = prior(samples=12, width=16, units=16)
-    source = Scenes(shapes=1, colours=2, held_out=0, size=8, views=10, shots=1, queries=64)
+    source = Scenes(shapes=1, colours=2, held_out=0, size=8, views=10, shots=1, queries=64, text="words")
     before = evaluate(own, source, 20).mean
     acquire(own, source, steps=150, tasks_per_step=2, learning_rate=3e-3, validations=0)
     assert evaluate(own, source, 20).mean < 0.4 * before
@@ -147,11 +150,22 @@ def test_acquisition_lowers_the_loss_and_heeds_the_prompt(prior):
     assert green[1] > 1.5 * green[0]
 
 
+def test_the_encoder_is_that_of_the_tasks():
+    assert HyperFields.for_tasks(SCENES.spec).text == "words"
+    assert net_for("hyper_field", SCENES.spec, headless=True).text_size == 64
+    other = Scenes(shapes=1, colours=2, held_out=1, size=8, views=5)
+    own = HyperFields.for_tasks(other.spec)
+    assert (own.text, own.net.text_size) == ("minilm", 384)
+    assert torch.isfinite(own.loss(other.sample(1, torch.Generator().manual_seed(0))))
+
+
 @pytest.mark.slow
 def test_unseen_combinations_are_recognised():
     """Shapes and colours that were never met together: the nearest of all teachers is the right one."""
-    source = Scenes(shapes=5, colours=6, held_out=2, size=16, views=20, shots=1, queries=1024, teaches="points")
-    own = HyperFields.for_tasks(source.spec, samples=24)
+    source = Scenes(
+        shapes=5, colours=6, held_out=2, size=16, views=20, shots=1, queries=1024, teaches="points", text="words"
+    )
+    own = HyperFields.for_tasks(source.spec, samples=24, text="words")
     acquire(own, source, steps=400, tasks_per_step=8, learning_rate=2e-3, validations=0)
     every, unseen = source.prompts("train") + source.prompts("test"), source.prompts("test")
     views = {prompt: source.pictures(prompt) for prompt in every}

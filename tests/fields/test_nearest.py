@@ -11,7 +11,7 @@ NET = {"encoder": "triplane", "width": 16, "hidden": 1, "samples": 12, "cells": 
 
 
 def test_unknown_prompts_get_the_nearest_field():
-    own = NearestField(FieldNet(**NET), PROMPTS)
+    own = NearestField(FieldNet(**NET), PROMPTS, "words")
     assert own.nearest(["a green box", "one red cone", "a green ball"]) == [
         "a green ball",
         "a red ball",
@@ -25,8 +25,8 @@ def test_unknown_prompts_get_the_nearest_field():
 
 @pytest.mark.parametrize("teaches", ["pictures", "points"])
 def test_acquisition_fits_a_field_for_each(teaches):
-    source = Scenes(scenes=PROMPTS, held_out=0, size=8, views=5, shots=1, queries=128, teaches=teaches)
-    own = NearestField(FieldNet(**NET), PROMPTS)
+    source = Scenes(scenes=PROMPTS, held_out=0, size=8, views=5, shots=1, queries=128, teaches=teaches, text="words")
+    own = NearestField(FieldNet(**NET), PROMPTS, "words")
     acquire(own, source, steps=60, tasks_per_step=2, learning_rate=0.02, validations=0)
     rays = torch.cat(list(source.cameras[:1].rays()), dim=-1).expand(2, -1, -1)
     with torch.no_grad():
@@ -36,7 +36,7 @@ def test_acquisition_fits_a_field_for_each(teaches):
 
 
 def test_checkpoints_give_it_back(tmp_path):
-    own = NearestField(FieldNet(**NET), PROMPTS)
+    own = NearestField(FieldNet(**NET), PROMPTS, "words")
     again = load(save(own, tmp_path))
     assert again.prompts == PROMPTS
     assert torch.equal(again.keys, own.keys)

@@ -7,7 +7,7 @@ from metaprior.errors import MetapriorError, UnknownNameError
 from metaprior.fields import AnalyticScene, Cameras, HyperFieldNet, HyperFields, refine, render_views
 
 SMALL = {"code_size": 16, "units": 8, "probes": 16, "cells": 8, "plane_features": 4, "width": 16, "hidden": 1}
-PRIOR = HyperFields(HyperFieldNet(64, **SMALL, depth=1), samples=16)
+PRIOR = HyperFields(HyperFieldNet(64, **SMALL, depth=1), "words", samples=16)
 VIEWS = AnalyticScene("a red ball").views(Cameras.on_sphere(6, size=12))
 RATES = {"everything": 5e-3, "code": 0.1, "last": 0.02, "weights": 0.01}
 

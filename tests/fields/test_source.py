@@ -8,7 +8,10 @@ from metaprior.fields.scenes import every, held_out
 
 
 def scenes(**more):
-    return Scenes(**{"shapes": 2, "colours": 3, "held_out": 1, "size": 8, "views": 5, "shots": 4, "queries": 50} | more)
+    return Scenes(
+        **{"shapes": 2, "colours": 3, "held_out": 1, "size": 8, "views": 5, "shots": 4, "queries": 50, "text": "words"}
+        | more
+    )
 
 
 def test_targets_are_what_the_prompts_look_like():
@@ -83,7 +86,7 @@ def test_fields_and_posed_pictures_teach_too(tmp_path, blender):
     assert source.pictures("a toy box").colour.shape == (1, 8, 8, 3)
     episode = source.sample(6, torch.Generator().manual_seed(0))
     assert episode.query.x.shape == (6, 50, 6)
-    prior = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), samples=8)
+    prior = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8)
     assert torch.isfinite(prior.loss(episode))
     assert prior.preview(source).picture.startswith(b"\x89PNG")
     with pytest.raises(DataError, match="points are known of prompts alone"):

@@ -13,11 +13,23 @@ from metaprior.registry import nets, priors, sources
 
 __all__ = ["NET", "PRIOR", "TASKS", "own_tasks", "to_device"]
 
-_FITTED = ("net", "outputs", "ways", "pool", "features", "gate", "regression", "unknown", "x_shape", "vocabulary")
+_FITTED = (
+    "net",
+    "outputs",
+    "ways",
+    "pool",
+    "features",
+    "gate",
+    "regression",
+    "unknown",
+    "x_shape",
+    "vocabulary",
+    "text",
+)
 """What `for_tasks` tells from the tasks."""
 PRIOR = Choice("prior", priors, skip=_FITTED)
 TASKS = Choice("tasks", sources, shorthand={"images": "folder", "table": "file", "assays": "file"})
-NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "tokens", "outputs", "seed"))
+NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "tokens", "text_size", "outputs", "seed"))
 
 
 def to_device(prior: Prior, device: str) -> Prior:

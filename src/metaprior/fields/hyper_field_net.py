@@ -32,7 +32,7 @@ class HyperFieldNet(nn.Module):
     The planes of features that fields begin with are shared by all scenes and not generated.
 
     Args:
-        text_size: D; 64 for the encoder "words", 384 for "minilm".
+        text_size: D; 384 for the encoder "minilm", 64 for "words".
         code_size: E.
         units: hidden units of the generators.
         generator: how a layer is written; see `metaprior.hyper.generators`.
@@ -54,7 +54,7 @@ class HyperFieldNet(nn.Module):
     Example:
         >>> from metaprior.fields import encode
         >>> net = HyperFieldNet(text_size=64, cells=8)
-        >>> weights = net.write(net.read(*encode(["a red torus", "a blue box"])))
+        >>> weights = net.write(net.read(*encode(["a red torus", "a blue box"], "words")))
         >>> weights["layers.0.weight"].shape
         torch.Size([2, 64, 75])
     """
@@ -64,7 +64,7 @@ class HyperFieldNet(nn.Module):
 
     def __init__(
         self,
-        text_size: int = 64,
+        text_size: int = 384,
         code_size: int = 64,
         units: int = 64,
         generator: GeneratorName = "low_rank",

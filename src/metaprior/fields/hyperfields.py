@@ -20,7 +20,7 @@ from metaprior.fields.occupancy import between
 from metaprior.fields.quality import collapse
 from metaprior.fields.render import render
 from metaprior.fields.source import Scenes
-from metaprior.fields.text import encode
+from metaprior.fields.text import ENCODER, encode, features_of
 from metaprior.fields.writers import png, sheet
 from metaprior.prior import Preview, Prior
 from metaprior.registry import priors
@@ -73,7 +73,7 @@ class HyperFields(Prior):
     weights alone, and no part of its features is given to the layers of the field.
 
     Example:
-        >>> prior = HyperFields(HyperFieldNet(text_size=64, cells=8, width=16, hidden=1), samples=8)
+        >>> prior = HyperFields(HyperFieldNet(text_size=64, cells=8, width=16, hidden=1), "words", samples=8)
         >>> state = prior.start(2, about=["a red torus", "a blue box"])
         >>> prior.predict(state, torch.rand(2, 5, 6)).shape
         torch.Size([2, 5, 4])
@@ -85,7 +85,7 @@ class HyperFields(Prior):
     def __init__(
         self,
         net: nn.Module,
-        text: str = "words",
+        text: str = ENCODER,
         samples: int = 48,
         culling: int = 16,
         inner_steps: int = 0,
@@ -115,11 +115,11 @@ class HyperFields(Prior):
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build the prior for scenes; the default network has the size of the text encoder's features."""
+        """Build the prior for scenes, with their text encoder; the default network has the size of its features."""
+        given = {"text": spec.text or ENCODER} | arguments
         if net is None:
-            features = encode(["a"], arguments.get("text", "words")).tokens.shape[-1]
-            net = HyperFieldNet(features, seed=seed)
-        return cls(net, **arguments)
+            net = HyperFieldNet(features_of(given["text"]), seed=seed)
+        return cls(net, **given)
 
     def start(self, tasks: int, about: Tree = None) -> FieldState:
         """Write the fields of T prompts.

@@ -40,7 +40,7 @@ def between_prompts(
 
     Example:
         >>> from metaprior.fields import HyperFieldNet
-        >>> prior = HyperFields(HyperFieldNet(cells=8, width=16, hidden=1))
+        >>> prior = HyperFields(HyperFieldNet(64, cells=8, width=16, hidden=1), "words")
         >>> between_prompts(prior, "a red torus", "a blue box", frames=5)["layers.0.weight"].shape
         torch.Size([5, 16, 75])
     """

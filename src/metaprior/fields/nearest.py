@@ -13,7 +13,7 @@ from torch.nn import functional
 from metaprior.errors import DataError, MetapriorError
 from metaprior.fields.distil import point_losses
 from metaprior.fields.field_net import FieldNet
-from metaprior.fields.text import encode
+from metaprior.fields.text import ENCODER, encode
 from metaprior.gradient.maml import FastWeights
 from metaprior.nets import apply_per_task
 from metaprior.prior import Prior
@@ -38,7 +38,7 @@ class NearestField(Prior):
         text: the text encoder that prompts go through.
 
     Example:
-        >>> prior = NearestField(FieldNet(width=8, samples=4), prompts=["a red ball", "a green box"])
+        >>> prior = NearestField(FieldNet(width=8, samples=4), ["a red ball", "a green box"], "words")
         >>> prior.nearest(["a red box", "the red ball"])
         ['a green box', 'a red ball']
     """
@@ -47,7 +47,7 @@ class NearestField(Prior):
     outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 5e-3, "tasks_per_step": 8}
     keys: Tensor
 
-    def __init__(self, net: nn.Module, prompts: Sequence[str] = (), text: str = "words"):
+    def __init__(self, net: nn.Module, prompts: Sequence[str] = (), text: str = ENCODER):
         super().__init__()
         if not isinstance(net, FieldNet):
             raise MetapriorError(f"net: expected a FieldNet, got {type(net).__name__}")
@@ -66,8 +66,9 @@ class NearestField(Prior):
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with fields that have planes unless a network is given."""
-        return cls(FieldNet("triplane", seed=seed) if net is None else net, **arguments)
+        """Build for scenes, with their text encoder, and with fields that have planes unless a network is given."""
+        given = {"text": spec.text or ENCODER} | arguments
+        return cls(FieldNet("triplane", seed=seed) if net is None else net, **given)
 
     def nearest(self, prompts: Sequence[str]) -> list[str]:
         """Return the known prompt nearest to each of some prompts."""

@@ -75,7 +75,7 @@ def refine(
 
     Example:
         >>> from metaprior.fields import AnalyticScene, HyperFieldNet
-        >>> prior = HyperFields(HyperFieldNet(text_size=64, cells=8, width=16, hidden=1), samples=8)
+        >>> prior = HyperFields(HyperFieldNet(text_size=64, cells=8, width=16, hidden=1), "words", samples=8)
         >>> views = AnalyticScene("a red ball").views(Cameras.on_sphere(3, size=8))
         >>> refine(prior, "a red ball", views, changes="code", steps=2, rays=16)["layers.0.weight"].shape
         torch.Size([1, 16, 75])

@@ -22,7 +22,7 @@ from metaprior.fields.scenes.fitted import FieldScene
 from metaprior.fields.scenes.grammar import COLOURS, MATERIALS, SHAPES, Thing, draw
 from metaprior.fields.scenes.meshes import MeshScene
 from metaprior.fields.scenes.posed import PosedScene
-from metaprior.fields.text import Text, encode
+from metaprior.fields.text import ENCODER, Text, encode, features_of
 from metaprior.fields.views import Views
 from metaprior.registry import sources
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
@@ -88,8 +88,6 @@ class Scenes(TaskSource):
         (torch.Size([3, 10, 6]), torch.Size([3, 10, 4]), ['a red ball', 'a green box'])
     """
 
-    spec = TaskSpec("rays", (6,), 4)
-
     def __init__(
         self,
         shapes: int = 9,
@@ -106,7 +104,7 @@ class Scenes(TaskSource):
         supersample: int = 2,
         shots: int = 64,
         queries: int = 256,
-        text: str = "words",
+        text: str = ENCODER,
         convention: Convention = "opengl",
         skip_bad: bool = False,
     ):
@@ -127,6 +125,11 @@ class Scenes(TaskSource):
         self.text = text
         self.convention: Convention = convention
         self.skip_bad = skip_bad
+
+    @property
+    def spec(self) -> TaskSpec:  # type: ignore[override]
+        """Rays in, colour and opacity out, and prompts that the text encoder has read."""
+        return TaskSpec("rays", (6,), 4, text=self.text, text_size=features_of(self.text))
 
     def prompts(self, split: Split = "train") -> list[str]:
         """Return the prompts of a split."""

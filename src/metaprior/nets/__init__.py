@@ -116,6 +116,8 @@ def net_for(
         fitting |= {"channels": spec.x_shape[0], "size": spec.x_shape[-1]}
     if spec.tokens is not None:
         fitting["tokens"] = len(spec.tokens)
+    if spec.text_size is not None:
+        fitting["text_size"] = spec.text_size
     if not batch_norm and "norm" in wanted and wanted["norm"].default == "batch":
         fitting["norm"] = "group"
     return cls(**({key: value for key, value in fitting.items() if key in wanted} | arguments))

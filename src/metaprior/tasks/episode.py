@@ -194,6 +194,8 @@ class TaskSpec:
         unknown: whether the last of the classes stands for all that have not been seen; see `Stream`.
         about: A, how many numbers describe a task in `Episode.about`; None where nothing does.
         tokens: where an input is a row of token ids, what the ids from 1 stand for, 0 being padding; else None.
+        text: where `Episode.about` is prompts, the name of the frozen text encoder that read them; else None.
+        text_size: how many features it gives each token.
 
     Example:
         >>> TaskSpec("classification", (1, 28, 28), outputs=5, pool=1200).is_image
@@ -207,6 +209,8 @@ class TaskSpec:
     unknown: bool = False
     about: int | None = None
     tokens: tuple[str, ...] | None = None
+    text: str | None = None
+    text_size: int | None = None
 
     @property
     def is_image(self) -> bool:
