@@ -87,7 +87,7 @@ def starts(runs):
                 lambda prompt, other=other: other.net.named(other.start(1, about=[prompt]).weights),
                 learning_rate=rate,
             )
-    blank = HyperFields(HyperFieldNet(prior.net.text_size, dynamic=False, seed=1))
+    blank = HyperFields(HyperFieldNet(prior.net.text_size, dynamic=False, seed=1), prior.text)
     found["scratch, hyperfields untrained"] = of_prior(blank, "everything")
     scratch = FieldNet("triplane", seed=1).requires_grad_(False)
     named = {key: value[None] for key, value in scratch.own_weights.items()}
@@ -187,7 +187,7 @@ def trucks(runs):
         }
         truth = views[colour].over()
         few = find_scene(f"kenney:vehicle-truck-{colour}").views(Cameras.on_sphere(3, source.size, turn=33.0))
-        scratch = HyperFields(HyperFieldNet(prior.net.text_size, dynamic=False, seed=1))
+        scratch = HyperFields(HyperFieldNet(prior.net.text_size, dynamic=False, seed=1), prior.text)
         refined = {
             name: seen(own.net.field, refine(own, views[colour].prompt, few, steps=TRUCK_STEPS), views[colour].cameras)
             for name, own in (("prior", prior), ("scratch", scratch))

@@ -141,7 +141,7 @@ def evaluate(
 
 
 def check_fit(prior: Prior, source: TaskSource) -> None:
-    """Raise MetapriorError if a prior is not for the kind of task that a source has."""
+    """Raise MetapriorError if a prior is not for the tasks of a source: their kind, inputs, or text encoder."""
     if source.spec.kind not in prior.kinds:
         raise MetapriorError(
             f"prior: {type(prior).__name__} is for {' and '.join(sorted(prior.kinds))} tasks; "
@@ -151,6 +151,12 @@ def check_fit(prior: Prior, source: TaskSource) -> None:
     if wanted is not None and wanted != source.spec.x_shape:
         raise MetapriorError(
             f"prior: its network takes inputs of the shape {wanted}; {type(source).__name__} has {source.spec.x_shape}"
+        )
+    reads = getattr(prior, "text", None)
+    if source.spec.text is not None and reads not in (None, source.spec.text):
+        raise MetapriorError(
+            f"prior: the text encoder of its prompts is '{reads}', that of {type(source).__name__} "
+            f"'{source.spec.text}'; give --tasks.text {reads}"
         )
 
 

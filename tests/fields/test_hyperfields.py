@@ -157,6 +157,8 @@ def test_the_encoder_is_that_of_the_tasks():
     own = HyperFields.for_tasks(other.spec)
     assert (own.text, own.net.text_size) == ("minilm", 384)
     assert torch.isfinite(own.loss(other.sample(1, torch.Generator().manual_seed(0))))
+    with pytest.raises(MetapriorError, match=r"is 'words', that of Scenes 'minilm'; give --tasks\.text words"):
+        acquire(HyperFields.for_tasks(SCENES.spec), other, steps=1)
 
 
 @pytest.mark.slow
@@ -165,7 +167,7 @@ def test_unseen_combinations_are_recognised():
     source = Scenes(
         shapes=5, colours=6, held_out=2, size=16, views=20, shots=1, queries=1024, teaches="points", text="words"
     )
-    own = HyperFields.for_tasks(source.spec, samples=24, text="words")
+    own = HyperFields.for_tasks(source.spec, samples=24)
     acquire(own, source, steps=400, tasks_per_step=8, learning_rate=2e-3, validations=0)
     every, unseen = source.prompts("train") + source.prompts("test"), source.prompts("test")
     views = {prompt: source.pictures(prompt) for prompt in every}

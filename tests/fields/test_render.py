@@ -27,13 +27,14 @@ def rays_of(views=2, size=6):
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.floats(0, 1), st.integers(1, 40), st.integers(0, 99), st.booleans())
-def test_culling_changes_no_pixel(part, samples, seed, jitter):
+@given(st.floats(0, 1), st.integers(1, 40), st.integers(0, 99), st.booleans(), st.booleans())
+def test_culling_changes_no_pixel(part, samples, seed, jitter, slopes):
     weights = masked(made(seed=seed), part, seed)
 
     def seen(culled):
         generator = torch.Generator().manual_seed(seed) if jitter else None
-        return render(FIELD, weights, rays_of(), samples, generator, normals=True, culled=culled)
+        with torch.set_grad_enabled(slopes):
+            return render(FIELD, weights, rays_of(), samples, generator, normals=True, culled=culled)
 
     dense, culled = seen(False), seen(True)
     for name in ("colour", "opacity"):
@@ -59,6 +60,25 @@ def test_looking_near_the_box_of_what_is_occupied_is_looking_everywhere(corner, 
     torch.testing.assert_close(seen(True).opacity, seen(False).opacity, atol=1e-6, rtol=0)
     with torch.no_grad():
         torch.testing.assert_close(seen(True).colour, seen(False).colour, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("samples", [1, 7, 64])
+def test_rays_along_the_sides_of_cells_see_what_is_there(samples):
+    mask = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    mask[:, 2:5, 3, 1:7] = True
+    weights = made(1) | {OCCUPANCY: mask}
+    places = torch.cartesian_prod(torch.linspace(-1, 1, 9), torch.linspace(-1, 1, 9))
+    parts = []
+    for axis in range(3):
+        origins = places.new_zeros(len(places), 3)
+        origins[:, [other for other in range(3) if other != axis]] = places
+        origins[:, axis] = -2
+        parts.append((origins, torch.eye(3)[axis].expand_as(origins)))
+    rays = Rays(*(torch.cat(each)[None] for each in zip(*parts, strict=True)))
+    with torch.no_grad():
+        dense, culled = (render(FIELD, weights, rays, samples, culled=culled) for culled in (False, True))
+    assert (dense.opacity > 0).any()
+    torch.testing.assert_close(culled.opacity, dense.opacity, atol=1e-6, rtol=0)
 
 
 class Counting(Field):

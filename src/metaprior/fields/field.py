@@ -181,7 +181,7 @@ class Field:
 
         That is one less the cosine between them. The latter are where the density falls, and taken as they are.
         """
-        free = {name: value for name, value in weights.items() if name != OCCUPANCY}
+        free = without_mask(weights)
         encoder = {name[8:]: value for name, value in free.items() if name.startswith("encoder.")}
         x = self.encoder(encoder, points)
         for place in range(self.hidden):
@@ -239,6 +239,11 @@ def occupied(mask: Tensor, points: Tensor) -> Tensor:
 def of_scene(weights: Weights, scene: int) -> Weights:
     """Return the weights of one scene, with S = 1."""
     return {name: value if len(value) == 1 else value[scene : scene + 1] for name, value in weights.items()}
+
+
+def without_mask(weights: Weights) -> Weights:
+    """Return the weights that say the density everywhere."""
+    return {name: value for name, value in weights.items() if name != OCCUPANCY}
 
 
 def harmonics(directions: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metaprior.errors import check_positive
-from metaprior.fields.field import OCCUPANCY, Field, Weights, of_scene
+from metaprior.fields.field import OCCUPANCY, Field, Weights, of_scene, without_mask
 
 __all__ = ["between", "cell_points", "frozen", "mask_of"]
 
@@ -31,7 +31,7 @@ def cell_points(cells: int, generator: torch.Generator | None = None) -> Tensor:
 
 def densities(field: Field, weights: Weights, points: Tensor) -> Tensor:
     """Return the density of every scene at the same points `(P, 3)`, without its mask, `(S, P)`."""
-    free = {name: value for name, value in weights.items() if name != OCCUPANCY}
+    free = without_mask(weights)
     scenes = len(weights["layers.0.weight"])
     with torch.no_grad():
         own = points.to(weights["layers.0.weight"]).expand(scenes, -1, -1)

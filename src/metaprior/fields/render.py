@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from metaprior.errors import ShapeError, check_positive
 from metaprior.fields.cameras import Cameras, Rays
-from metaprior.fields.field import OCCUPANCY, Field, Weights, of_scene
+from metaprior.fields.field import OCCUPANCY, Field, Weights, of_scene, without_mask
 from metaprior.tree import map_tensors
 
 __all__ = ["Rendered", "render", "render_views"]
@@ -149,32 +149,39 @@ def _packed(field: Field, weights: Weights, rays: Rays, distances: Tensor, step:
     """
     count, samples = distances.shape
     # All that is asked for lies where the mask is True.
-    free = {name: value for name, value in weights.items() if name != OCCUPANCY}
+    free = without_mask(weights)
     with torch.no_grad():
-        left = _left(weights[OCCUPANCY][0], rays, distances, step)
-        ray = left // samples
-    seen, hidden = distances.new_zeros(count, 8 if normals else 5), torch.zeros_like(step)
-    for part in [slice(None)] if torch.is_grad_enabled() else _rounds(ray, hidden, samples):
-        own, distance = ray[part], distances.flatten().index_select(0, left[part])
-        origins, directions = (values.index_select(0, own) for values in rays)
+        left = _occupied(weights[OCCUPANCY][0], rays, distances, step)
+        rays_of = left // samples
+    seen, in_front = distances.new_zeros(count, 8 if normals else 5), torch.zeros_like(step)
+    for part in [slice(None)] if torch.is_grad_enabled() else _rounds(rays_of, in_front, samples):
+        ray, distance = rays_of[part], distances.flatten().index_select(0, left[part])
+        origins, directions = (values.index_select(0, ray) for values in rays)
         points = origins + distance[:, None] * directions
         density, colour, normal = _ask(field, free, points[None], directions[None], normals)
-        depth = density[0] * step.index_select(0, own)
-        share = _shares(depth, own, hidden)
-        values = [colour[0], torch.ones_like(distance)[:, None], distance[:, None], *([] if normal is None else normal)]
-        seen = seen.index_add(0, own, share[:, None] * torch.cat(values, dim=-1))
+        depth = density[0] * step.index_select(0, ray)
+        values = [colour[0], torch.ones_like(distance)[:, None], distance[:, None]]
+        if normal is not None:
+            values.append(normal[0])
+        seen = seen.index_add(0, ray, _shares(depth, ray, in_front)[:, None] * torch.cat(values, dim=-1))
         # What `_rounds` goes by: it gives the next part when this one has been added.
-        hidden.index_add_(0, own, depth.detach())
+        in_front.index_add_(0, ray, depth.detach())
     return _finished(seen[:, :3], seen[:, 3], seen[:, 4], seen[:, 5:] if normals else None)
 
 
-def _shares(depth: Tensor, ray: Tensor, hidden: Tensor) -> Tensor:
-    """Return what each sample adds to its ray, `(M,)`, from optical depths and rays, in order, and what hides them."""
+def _shares(depth: Tensor, ray: Tensor, in_front: Tensor) -> Tensor:
+    """Return how much of the light of its ray comes from each sample, `(M,)`.
+
+    Args:
+        depth: the optical depth of each sample.
+        ray: of each sample, in order.
+        in_front: the optical depth in front of the first of these samples, of each ray.
+    """
     # One sum for all rays, in double precision, less what it was where the ray began.
     after = depth.double().cumsum(0)
     before = after - depth
-    before = before - before.index_select(0, _begins(ray, len(hidden)))
-    before = before.to(depth.dtype).clamp(min=0) + hidden.index_select(0, ray)
+    before = before - before.index_select(0, _begins(ray, len(in_front)))
+    before = before.to(depth.dtype).clamp(min=0) + in_front.index_select(0, ray)
     return (-before).exp() * -torch.expm1(-depth)
 
 
@@ -184,26 +191,26 @@ def _begins(ray: Tensor, rays: int) -> Tensor:
     return (counts.cumsum(0) - counts).index_select(0, ray)
 
 
-def _rounds(ray: Tensor, hidden: Tensor, most: int) -> Iterator[Tensor]:
+def _rounds(ray: Tensor, in_front: Tensor, most: int) -> Iterator[Tensor]:
     """Yield which samples to ask for next, in order: a few of each ray at first, then more, while it is not hidden.
 
     Args:
         ray: of each sample, in order.
-        hidden: the optical depth so far of each ray, which grows between two rounds.
+        in_front: the optical depth so far of each ray, which grows between two rounds.
         most: samples of a ray.
     """
     waiting = torch.arange(len(ray), device=ray.device)
-    number = waiting - _begins(ray, len(hidden))
+    number = waiting - _begins(ray, len(in_front))
     end, count = 0, _AT_FIRST
     while end < most and len(waiting):
         end, count = end + count, 2 * count
         near = number.index_select(0, waiting) < end
         yield waiting[near]
         waiting = waiting[~near]
-        waiting = waiting[hidden.index_select(0, ray.index_select(0, waiting)) < _OPAQUE]
+        waiting = waiting[in_front.index_select(0, ray.index_select(0, waiting)) < _OPAQUE]
 
 
-def _left(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:
+def _occupied(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:
     """Return which samples of a scene, of R x K in order, lie where its mask `(G, G, G)` is True, `(M,)`."""
     taken = mask.nonzero()
     if not len(taken):
@@ -215,14 +222,14 @@ def _left(mask: Tensor, rays: Rays, distances: Tensor, step: Tensor) -> Tensor:
     through = ((enter <= leave) & (leave >= 0) & (step > 0)).nonzero()[:, 0]
     if not len(through):
         return through
-    # Nor what lies before or behind it for all rays; a sample is less than a part away from where its part begins.
-    far, part = distances.index_select(0, through), step[through]
-    before, after = (((end[through] - far[:, 0]) / part).clamp(0, far.shape[1]) for end in (enter, leave))
-    first, last = max(int(before.amin()) - 1, 0), int(after.amax()) + 3
-    far = far[:, first:last]
+    # Nor what lies before or behind it for all rays; a sample is less than a step away from where its part begins.
+    along, width = distances.index_select(0, through), step[through]
+    before, after = (((end[through] - along[:, 0]) / width).clamp(0, along.shape[1]) for end in (enter, leave))
+    first, end = max(int(before.amin()) - 1, 0), int(after.amax()) + 3
+    along = along[:, first:end]
     index = torch.zeros((), dtype=torch.int32, device=mask.device)
     for origin, direction in zip(rays.origins[through].T, rays.directions[through].T, strict=True):
-        place = (far * direction[:, None]).add_(origin[:, None])
+        place = (along * direction[:, None]).add_(origin[:, None])
         index = index * cells + place.add_(1).mul_(cells / 2).int().clamp_(0, cells - 1)
     ray, sample = mask.flatten().index_select(0, index.flatten()).view_as(index).nonzero(as_tuple=True)
     return through[ray] * distances.shape[1] + first + sample
@@ -238,7 +245,7 @@ def _ask(
     density, colour = field(weights, points, directions)
     if not normals:
         return density, colour, None
-    free = {name: value for name, value in weights.items() if name != OCCUPANCY}
+    free = without_mask(weights)
     slopes = []
     for axis in range(3):
         offset = points.new_zeros(3)

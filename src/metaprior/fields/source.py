@@ -126,7 +126,7 @@ class Scenes(TaskSource):
         self.convention: Convention = convention
         self.skip_bad = skip_bad
 
-    @property
+    @cached_property
     def spec(self) -> TaskSpec:  # type: ignore[override]
         """Rays in, colour and opacity out, and prompts that the text encoder has read."""
         return TaskSpec("rays", (6,), 4, text=self.text, text_size=features_of(self.text))

@@ -112,7 +112,7 @@ def _run(prompts: Sequence[str], encoder: str) -> dict[str, Tensor]:
     return found
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _load(encoder: str) -> tuple[Any, Any]:
     """Return the tokenizer and the network of a name that transformers can load."""
     folder: str | Path = encoder
