@@ -47,7 +47,7 @@ def main():
         facts["spec"] = {**facts["spec"], "outputs": 5}
         save(prior, ZOO / f"{name}.safetensors", **facts, score=score, result=result.row())
         print(name, score, flush=True)
-    if (path := Path(sys.argv[1]) / "hyperfields" / "zoo,last").exists():
+    if (path := Path(sys.argv[1]) / "hyperfields" / "zoo,sharper").exists():
         keep_scenes(path)
     if (path := Path(sys.argv[1]) / "fsmol" / "multitask_probe").exists():
         keep_molecules(path)

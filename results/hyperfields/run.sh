@@ -79,7 +79,6 @@ acquire zoo 4000 --prior hyperfields --net hyper_field --net.directions true --n
     --net.width 96 "${many[@]}" --tasks.drawn 2000
 acquire zoo,longer 12000 --start "$runs/zoo" "${many[@]}" --seed $((seed + 1))
 acquire zoo,sharper 6000 --start "$runs/zoo,longer" "${many[@]}" --seed $((seed + 2))
-acquire zoo,last 4000 --start "$runs/zoo,sharper" "${many[@]}" --seed $((seed + 3))
 
 python "$(dirname "$0")/score.py" "$runs"
 python "$(dirname "$0")/adapt.py" "$runs"
