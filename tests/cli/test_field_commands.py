@@ -48,6 +48,13 @@ def test_render_writes_what_the_ending_says(folder, name, capsys):
         (["fit", "a red torsu"], "did you mean 'torus'"),
         (["fit", "none.glb"], "no such file: none.glb"),
         (["fit", "nowhere/transforms.json"], "no such file"),
+        (
+            ["fit", "a red ball", "--size", "10", "--views", "2"],
+            "expected pictures of at least 11 x 11 pixels, got 10 x 10",
+        ),
+        (["generate", "a red ball", "--out", "a.png", "--cells", "-2"], "cells: expected a positive number, got -2"),
+        (["view", ""], "prompt: expected words"),
+        (["view", "FOLDER", "--size", "-4", "--seconds", "0"], "size: expected a positive number, got -4"),
         (["fit", "a red torus", "--encoder", "cube"], "--encoder: expected one of"),
         (["render", "nowhere", "--out", "a.png"], "no such field"),
         (["render", "FOLDER", "--out", "a.jpg"], "unknown format '.jpg'"),

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from metaprior.errors import ShapeError
 from metaprior.fields import psnr, ssim
 
 pytest.importorskip("skimage")
@@ -10,6 +11,11 @@ def test_equal_pictures_are_best():
     pictures = torch.rand(2, 16, 16, 3)
     assert psnr(pictures, pictures).tolist() == [100.0, 100.0]
     assert ssim(pictures, pictures).tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_pictures_too_small_for_structure_are_refused():
+    with pytest.raises(ShapeError, match="truth: expected pictures of at least 11 x 11 pixels, got 12 x 8"):
+        ssim(torch.zeros(1, 8, 12, 3), torch.zeros(1, 8, 12, 3))
 
 
 def test_quality_falls_with_noise_view_by_view():

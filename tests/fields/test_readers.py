@@ -109,6 +109,15 @@ def test_a_file_without_a_lens_or_with_a_damaged_image(folder):
         read_transforms(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("fl_x", "wide"), ("fl_x", 0), ("w", 0), ("camera_angle_x", -1), ("cx", "a")]
+)
+def test_a_lens_that_is_none_is_named(folder, name, value):
+    path = changed(folder, lambda content: content.update({name: value}))
+    with pytest.raises(DataError, match=rf"{name}: expected a (positive )?number, got {value!r}"):
+        read_transforms(path)
+
+
 def test_distortion_is_told(folder):
     path = changed(folder, lambda content: content.update(k1=0.1))
     with pytest.warns(UserWarning, match="lens distortion"):

@@ -135,3 +135,19 @@ def test_sheets_have_captions():
     assert page.shape == (2 * 24 - 2, 82, 3)
     assert (page[8:22] < 0.6).any()
     assert (page[24:32, 42:] == 1).all()
+
+
+def test_a_film_that_cannot_be_written_whole_leaves_what_was_there(tmp_path, monkeypatch):
+    import imageio_ffmpeg
+
+    path = tmp_path / "a.mp4"
+    write_film(path, torch.rand(3, 16, 16, 3), rate=2)
+    before = path.read_bytes()
+    monkeypatch.setattr(imageio_ffmpeg, "count_frames_and_secs", lambda _: (2, 1.0))
+    with pytest.raises(MetapriorError, match=r"2 of the 3 frames .* 16 x 16 .* is the disk full"):
+        write_film(path, torch.rand(3, 16, 16, 3))
+    monkeypatch.undo()
+    with pytest.raises(MetapriorError, match="0 of the 2 frames"):
+        write_film(path, torch.rand(2, 1, 1, 3))
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1

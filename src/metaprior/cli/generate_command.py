@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
 from metaprior.cli.display import console, progress_bar
+from metaprior.errors import check_positive
 
 __all__ = ["run"]
 
@@ -49,6 +50,7 @@ def run(words: Sequence[str]) -> None:
             check_kind(file, kind)
     skipped = {"config", "threads", "prompt", "prior", "turntable", "out", *_REFINING}
     asked = {key: value for key, value in vars(parsed).items() if key not in skipped}
+    check_positive(**{key: asked[key] for key in ("size", "samples", "cells", "frames", "rate")})
     if parsed.views is None and parsed.guidance is None:
         field, weights = generate(parsed.prompt, parsed.prior)
     else:

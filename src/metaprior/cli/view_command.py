@@ -26,7 +26,7 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--seconds", type=float | None, default=None, help="how long to serve; None until Ctrl-C")
     parsed = parser.parse(words)
     shown = {"host": parsed.host, "port": parsed.port, "size": parsed.size}
-    if Path(parsed.what).exists() or parsed.what.endswith(".safetensors"):
+    if (parsed.what.strip() and Path(parsed.what).exists()) or parsed.what.endswith(".safetensors"):
         network, facts = load_field(parsed.what)
         weights = {name: value.detach() for name, value in network.weights.items()}
         view = View(network.field, weights, facts.get("prompt", ""), **shown)

@@ -19,7 +19,7 @@ from metaprior.fields.encoders import ENCODERS
 from metaprior.fields.field import OCCUPANCY, Field, Weights
 from metaprior.fields.network import save_field
 from metaprior.fields.occupancy import cell_points, densities, frozen, mask_of
-from metaprior.fields.quality import psnr, ssim
+from metaprior.fields.quality import large_enough, psnr, ssim
 from metaprior.fields.render import render, render_views
 from metaprior.fields.views import Views
 from metaprior.fields.writers import sheet, write_picture
@@ -138,6 +138,7 @@ def fit(
         report: called after every step.
 
     Raises:
+        ShapeError: if held-out pictures are smaller than 11 x 11 pixels, which SSIM needs.
         AcquireError: if the loss becomes infinite or NaN.
 
     Example:
@@ -147,6 +148,7 @@ def fit(
         torch.Size([1])
     """
     check_positive(steps=steps, rays=rays, samples=samples, learning_rate=learning_rate, cells=cells, width=width)
+    large_enough(held_out=held_out.colour)
     if encoder not in ENCODERS:
         raise UnknownNameError("encoder", encoder, ENCODERS)
     generator = torch.Generator().manual_seed(seed)

@@ -6,10 +6,12 @@ Axis letters: V views, H height, W width.
 import torch
 from torch import Tensor
 
-from metaprior.errors import missing
+from metaprior.errors import ShapeError, missing
 
-__all__ = ["collapse", "psnr", "ssim"]
+__all__ = ["collapse", "large_enough", "psnr", "ssim"]
 
+_WINDOW = 11
+"""Pixels each way within which structure is compared."""
 _NOTHING, _FULL, _ALIKE = 0.1, 0.9, 0.05
 
 
@@ -23,14 +25,30 @@ def psnr(pictures: Tensor, truth: Tensor) -> Tensor:
     return -10 * (pictures - truth).square().flatten(1).mean(1).clamp(min=1e-10).log10()
 
 
+def large_enough(**pictures: Tensor) -> None:
+    """Raise ShapeError, naming the argument, if pictures `(V, H, W, 3)` are too small for `ssim`.
+
+    Example:
+        >>> large_enough(views=torch.zeros(2, 11, 11, 3))
+    """
+    for name, own in pictures.items():
+        if min(own.shape[1:3]) < _WINDOW:
+            height, width = own.shape[1:3]
+            raise ShapeError(
+                f"{name}: expected pictures of at least {_WINDOW} x {_WINDOW} pixels, got {width} x {height}"
+            )
+
+
 def ssim(pictures: Tensor, truth: Tensor) -> Tensor:
     """Return the structural similarity of pictures `(V, H, W, 3)` in [0, 1], `(V,)`; 1 for equal ones.
 
     Source: Wang et al. 2004, with its Gaussian weights, by scikit-image.
 
     Raises:
+        ShapeError: if pictures are smaller than the 11 x 11 pixels within which structure is compared.
         MetapriorError: if scikit-image is not installed.
     """
+    large_enough(truth=truth)
     try:
         from skimage.metrics import structural_similarity
     except ImportError as error:

@@ -169,21 +169,23 @@ def _framed(cameras: Cameras, seen: Tensor) -> Views:
 
 def _lens(frame: dict[str, Any], width: int, height: int, path: Path) -> tuple[float, float, float, float]:
     """Return focal lengths and centre in pixels of the image, whatever size the file speaks of."""
-    across, down = width / float(frame.get("w", width)), height / float(frame.get("h", height))
+
+    def number(name: str, otherwise: float, above: float = 0) -> float:
+        given = frame.get(name, otherwise)
+        if isinstance(given, bool) or not isinstance(given, int | float) or not above < given < math.inf:
+            raise DataError(f"{path}: {name}: expected a {'positive ' if above == 0 else ''}number, got {given!r}")
+        return float(given)
+
+    own_width, own_height = number("w", width), number("h", height)
     if "fl_x" in frame:
-        x = float(frame["fl_x"])
+        x = number("fl_x", 1)
     elif "camera_angle_x" in frame:
-        x = 0.5 * float(frame.get("w", width)) / math.tan(float(frame["camera_angle_x"]) / 2)
+        x = 0.5 * own_width / math.tan(number("camera_angle_x", 1) / 2)
     else:
         raise DataError(f"{path}: expected fl_x or camera_angle_x, got {', '.join(sorted(frame))}")
-    y = float(frame.get("fl_y", x))
-    centre_x, centre_y = (float(frame[key]) if key in frame else None for key in ("cx", "cy"))
-    return (
-        x * across,
-        y * down,
-        width / 2 if centre_x is None else centre_x * across,
-        height / 2 if centre_y is None else centre_y * down,
-    )
+    across, down = width / own_width, height / own_height
+    centre_x, centre_y = number("cx", own_width / 2, -math.inf), number("cy", own_height / 2, -math.inf)
+    return x * across, number("fl_y", x) * down, centre_x * across, centre_y * down
 
 
 def _image_file(folder: Path, name: str) -> Path | None:

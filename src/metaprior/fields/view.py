@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metaprior.errors import missing
+from metaprior.errors import check_positive, missing
 from metaprior.fields.cameras import Cameras, converted
 from metaprior.fields.field import Field, Weights
 from metaprior.fields.render import render_views
@@ -37,7 +37,7 @@ class View:
         samples: of a ray.
 
     Raises:
-        MetapriorError: if viser is not installed.
+        MetapriorError: if viser is not installed, or a size is not positive.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class View:
         size: int = 192,
         samples: int = 64,
     ):
+        check_positive(size=size, samples=samples)
         try:
             import viser
         except ImportError as error:

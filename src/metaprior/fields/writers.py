@@ -90,7 +90,7 @@ def write_film(path: str | Path, frames: Tensor, rate: int = 24) -> None:
         rate: frames a second.
 
     Raises:
-        MetapriorError: for another ending, or if imageio-ffmpeg is not installed.
+        MetapriorError: for another ending, if imageio-ffmpeg is not installed, or if an MP4 cannot be written whole.
     """
     check_positive(rate=rate)
     path = Path(path)
@@ -110,12 +110,28 @@ def write_film(path: str | Path, frames: Tensor, rate: int = 24) -> None:
     height, width = (size - size % 2 for size in frames.shape[1:3])
     with replacing(path) as temporary:
         film = imageio_ffmpeg.write_frames(
-            str(temporary), (width, height), fps=rate, codec="libx264", quality=8, macro_block_size=2
+            str(temporary),
+            (width, height),
+            fps=rate,
+            codec="libx264",
+            quality=8,
+            macro_block_size=2,
+            ffmpeg_log_level="quiet",
         )
-        film.send(None)
-        for frame in _bytes(frames):
-            film.send(np.ascontiguousarray(frame[:height, :width]))
-        film.close()
+        try:
+            film.send(None)
+            for frame in _bytes(frames):
+                film.send(np.ascontiguousarray(frame[:height, :width]))
+            film.close()
+            # The codec does not say how it ended.
+            written, _ = imageio_ffmpeg.count_frames_and_secs(str(temporary))
+        except (OSError, RuntimeError):
+            written = 0
+        if written != len(frames):
+            raise MetapriorError(
+                f"path: {written} of the {len(frames)} frames of {path}, {width} x {height} pixels each, could be "
+                "written; is the disk full, or the size too small?"
+            )
 
 
 def write_mesh(
