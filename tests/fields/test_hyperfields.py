@@ -7,7 +7,7 @@ from metaprior.errors import MetapriorError, ShapeError
 from metaprior.evaluate import evaluate
 from metaprior.fields import HyperFieldNet, HyperFields, Rays, Scenes, encode, render
 from metaprior.nets import net_for
-from metaprior.tasks import Examples
+from metaprior.tasks import Episode, Examples
 from metaprior.testing import ToyTasks, conformance_checks
 
 SCENES = Scenes(shapes=2, colours=2, held_out=1, size=8, views=5, shots=6, queries=10, text="words")
@@ -148,6 +148,35 @@ def test_acquisition_lowers_the_loss_and_heeds_the_prompt(prior):
         red, green = own.predict(own.start(2, about=["a red ball", "a green ball"]), rays).sum(1)
     assert red[0] > 1.5 * red[1]
     assert green[1] > 1.5 * green[0]
+
+
+def test_depth_that_is_told_is_learned(prior):
+    settings = {"shapes": 1, "colours": 2, "held_out": 0, "size": 8, "views": 5, "shots": 1, "queries": 64}
+    source = Scenes(**settings, depth=True, text="words")
+    episode = source.sample(2, torch.Generator().manual_seed(1))
+    met, errors = episode.about["depth"] > 0, []
+    for weight in (0.0, 0.1):
+        own = prior(samples=16, depth_weight=weight)
+        acquire(own, source, steps=60, tasks_per_step=2, learning_rate=5e-3, validations=0)
+        with torch.no_grad():
+            weights = own.net.whole(own.start(2, episode.about).weights)
+            x = episode.query.x
+            seen = render(own.net.field, weights, Rays(x[..., :3], x[..., 3:]), 16)
+        errors.append((seen.depth * seen.opacity - episode.about["depth"])[met].square().mean())
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_the_loss_of_depth_is_a_mean_over_rays_that_meet_something(prior):
+    own = prior(depth_weight=0.5, culling=0)
+    source = Scenes(shapes=1, colours=2, held_out=0, size=8, views=5, shots=1, queries=64, depth=True, text="words")
+    episode = source.sample(2, torch.Generator().manual_seed(0))
+    about = {name: value for name, value in episode.about.items() if name != "depth"}
+    plain = own.loss(Episode(episode.support, episode.query, about=about))
+    weights, x = own.net.whole(own.start(2, about).weights), episode.query.x
+    seen = render(own.net.field, weights, Rays(x[..., :3], x[..., 3:]), own.samples)
+    met = episode.about["depth"] > 0
+    error = (seen.depth * seen.opacity - episode.about["depth"])[met].square().mean()
+    torch.testing.assert_close(own.loss(episode), plain + 0.5 * error)
 
 
 def test_the_encoder_is_that_of_the_tasks():

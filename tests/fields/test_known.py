@@ -16,10 +16,19 @@ def test_rays_see_what_the_scene_shows_there():
     for known in (of_rendered(own.cameras, rays_of(own.cameras), pixels_of(own)), of_posed(PosedScene(*own.split(5)))):
         assert known.held_out.sum() == 2
         for part in ("train", "test"):
-            rays, seen = known.drawn(part, 200, torch.Generator().manual_seed(0))
+            rays, seen, depth = known.drawn(part, 200, torch.Generator().manual_seed(0))
             traced = BALL.trace(Rays(rays[:, :3], rays[:, 3:]))
             assert (traced.colour - seen[:, :3]).abs().max() < 0.5 / 255 + 1e-4
             assert torch.equal(traced.hit, seen[:, 3] > 0)
+            assert depth is None
+
+
+def test_depth_is_drawn_where_it_is_known():
+    own = views(10)
+    known = of_rendered(own.cameras, rays_of(own.cameras), pixels_of(own), own.depth.flatten(1))
+    drawn = known.drawn("train", 200, torch.Generator().manual_seed(0))
+    traced = BALL.trace(Rays(drawn.rays[:, :3], drawn.rays[:, 3:]))
+    torch.testing.assert_close(drawn.depth, traced.depth)
 
 
 def test_parts_have_no_view_in_common():

@@ -31,6 +31,18 @@ def test_targets_are_what_the_prompts_look_like():
         assert (episode.query.y[task, :, :3] - seen.colour)[sure].abs().mean() < 0.03
 
 
+def test_depth_is_told_of_training_rays():
+    source = scenes(depth=True)
+    episode = source.sample(3, torch.Generator().manual_seed(0))
+    assert episode.about["depth"].shape == (3, 50)
+    for task in range(3):
+        rays = Rays(episode.query.x[task, :, :3], episode.query.x[task, :, 3:])
+        traced = [AnalyticScene(prompt).trace(rays).depth for prompt in source.prompts()]
+        assert min((episode.about["depth"][task] - depth).abs().max() for depth in traced) < 1e-4
+    assert "depth" not in source.sample(3, torch.Generator().manual_seed(0), "test").about
+    assert "depth" not in scenes().sample(3, torch.Generator().manual_seed(0)).about
+
+
 def test_prompts_of_the_protocol():
     source = Scenes()
     seen, unseen = held_out()
@@ -165,6 +177,7 @@ def test_pictures_of_a_prompt():
         ({"views": 4}, "views: expected at least 5"),
         ({"size": 0}, "size: expected a positive number"),
         ({"scenes": ("a red torsu",)}, "did you mean 'torus'"),
+        ({"depth": True, "teaches": "points"}, "depth: expected scenes that teach by pictures"),
         ({"scenes": ("a shiny red ball", "a glossy red ball")}, "are both called 'a glossy red ball'"),
         ({"unseen": ("a red ball",)}, "unseen: expected scenes to hold these out of"),
         ({"scenes": ("a red ball",), "unseen": ("a red ball",)}, "expected fewer than all 1 scenes, got 1"),

@@ -67,11 +67,12 @@ class HyperFields(Prior):
         inner_steps: gradient steps on the support set; 0 for the prompt alone.
         adapts: what they change: the "code", from which the weights are written again; or the "weights".
         step_size: of the inner steps.
+        depth_weight: what the squared error of depth counts, where tasks tell it; see `Scenes`.
 
     Source: Babu et al. 2024 (HyperFields, arXiv 2310.17075). Differs: activations are those of fixed probe points
     instead of the present batch of rays, and their spread is seen beside their mean; the prompt has its say through the
     weights alone, and no part of its features is given to the layers of the field. Acquisition lets the learning rate
-    fall along a half cosine, in place of a warm-up and a slow exponential, with neither moving averages of weights nor a
+    fall along a half cosine, in place of a warm-up and a slow exponential, with no moving averages of weights and no
     loss on the entropy of opacity.
 
     Example:
@@ -93,6 +94,7 @@ class HyperFields(Prior):
         inner_steps: int = 0,
         adapts: Adapts = "code",
         step_size: float = 0.1,
+        depth_weight: float = 0.01,
     ):
         super().__init__()
         check_positive(samples=samples, step_size=step_size)
@@ -109,6 +111,7 @@ class HyperFields(Prior):
         self.inner_steps = inner_steps
         self.adapts = adapts
         self.step_size = step_size
+        self.depth_weight = depth_weight
 
     @property
     def first_order(self) -> bool:
@@ -170,7 +173,7 @@ class HyperFields(Prior):
         return self._seen(self.net.whole(state.weights), x)
 
     def loss(self, episode: Episode) -> Tensor:
-        """Return the mean squared error of colours and opacities along the rays of the queries.
+        """Return the mean squared error of colours and opacities, and of depth if it is told, along rays of queries.
 
         Where a field is empty as yet is left out along seven rays of eight; nothing is kept from step to step. If what
         is known of the tasks says that they are of points, fields are compared there, and nothing is rendered.
@@ -179,14 +182,22 @@ class HyperFields(Prior):
         weights, x = self.net.whole(state.weights), episode.query.x
         if isinstance(episode.about, dict) and "points" in episode.about:
             return point_losses(self.net.field, weights, episode.query).mean()
+        depth = episode.about.get("depth") if isinstance(episode.about, dict) else None
         if not self.culling:
-            return task_losses(self._seen(weights, x), episode.query).mean()
+            return self._error(self._along(weights, x), episode.query, depth)
         mask = {OCCUPANCY: between(self.net.field, weights, self.culling, _EMPTY)}
         place = torch.arange(x.shape[1], device=x.device)
         parts = [place[place % _OPEN == 0], place[place % _OPEN != 0]]
-        seen = [self._seen(own, x[:, part]) for own, part in zip((weights, weights | mask), parts, strict=True)]
-        prediction = torch.cat(seen, dim=1)[:, torch.cat(parts).argsort()]
-        return task_losses(prediction, episode.query).mean()
+        seen = [self._along(own, x[:, part]) for own, part in zip((weights, weights | mask), parts, strict=True)]
+        return self._error(torch.cat(seen, dim=1)[:, torch.cat(parts).argsort()], episode.query, depth)
+
+    def _error(self, seen: Tensor, query: Examples, depth: Tensor | None) -> Tensor:
+        """Return the loss of what `_along` gave, where depth `(T, Q)` is known with that of depth."""
+        error = task_losses(seen[..., :4], query).mean()
+        if depth is None:
+            return error
+        met = (depth > 0) & query.real
+        return error + self.depth_weight * ((seen[..., 4] - depth).square() * met).sum() / met.sum().clamp(min=1)
 
     def preview(self, source: TaskSource) -> Preview | None:
         """Return prompts that are seen in acquisition, as their teachers show them and as the fields do."""
@@ -207,8 +218,12 @@ class HyperFields(Prior):
         return Preview(png(sheet(rows, ["teachers", "fields"])), collapse(seen, wanted))
 
     def _seen(self, weights: Weights, x: Tensor) -> Tensor:
+        return self._along(weights, x)[..., :4]
+
+    def _along(self, weights: Weights, x: Tensor) -> Tensor:
+        """Return colour, opacity, and depth by opacity, `(T, Q, 5)`: of what is half seen, half the distance."""
         seen = render(self.net.field, weights, Rays(x[..., :3], x[..., 3:]), self.samples)
-        return torch.cat([seen.colour, seen.opacity[..., None]], dim=-1)
+        return torch.cat([seen.colour, seen.opacity[..., None], (seen.opacity * seen.depth)[..., None]], dim=-1)
 
     def field_weights(self, state: FieldState) -> Weights:
         """Return all weights of the fields of a belief, to render or to write to files."""

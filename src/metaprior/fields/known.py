@@ -12,10 +12,24 @@ from metaprior.fields.cameras import Cameras
 from metaprior.fields.scenes.posed import PosedScene
 from metaprior.fields.views import Views
 
-__all__ = ["Known", "Part", "of_posed", "of_rendered", "pixels_of", "rays_of"]
+__all__ = ["Drawn", "Known", "Part", "of_posed", "of_rendered", "pixels_of", "rays_of"]
 
 Part = Literal["train", "test"]
 _FIFTH = 5
+
+
+class Drawn(NamedTuple):
+    """R rays of one scene.
+
+    Args:
+        rays: origins and directions `(R, 6)`.
+        seen: `(R, 4)`, colour in front of black, and opacity.
+        depth: `(R,)`, the distance of what is seen, 0 where nothing is; None if not known.
+    """
+
+    rays: Tensor
+    seen: Tensor
+    depth: Tensor | None
 
 
 class Known(NamedTuple):
@@ -26,19 +40,22 @@ class Known(NamedTuple):
         rays: origins and directions `(V, P, 6)`.
         seen: `(V, P, 4)`, colour in front of black, and opacity, uint8.
         held_out: `(V,)`, whether a view is kept for validation and tests.
+        depth: `(V, P)`, the distance of what is seen, 0 where nothing is; None if not known.
     """
 
     cameras: Cameras
     rays: Tensor
     seen: Tensor
     held_out: Tensor
+    depth: Tensor | None = None
 
-    def drawn(self, part: Part, rays: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return rays drawn from all views of a part, `(rays, 6)`, and what they see, `(rays, 4)`."""
+    def drawn(self, part: Part, rays: int, generator: torch.Generator) -> Drawn:
+        """Return so many rays, drawn from all views of a part."""
         views = (self.held_out == (part == "test")).nonzero()[:, 0]
         view = views[torch.randint(len(views), (rays,), generator=generator)]
         pixel = torch.randint(self.rays.shape[1], (rays,), generator=generator)
-        return self.rays[view, pixel], self.seen[view, pixel].float() / 255
+        depth = None if self.depth is None else self.depth[view, pixel].float()
+        return Drawn(self.rays[view, pixel], self.seen[view, pixel].float() / 255, depth)
 
     def pictures(self, views: int, prompt: str) -> Views:
         """Return what some of the held-out cameras see."""
@@ -48,9 +65,9 @@ class Known(NamedTuple):
         return Views(cameras, seen[..., :3], seen[..., 3], prompt=prompt)
 
 
-def of_rendered(cameras: Cameras, rays: Tensor, seen: Tensor) -> Known:
+def of_rendered(cameras: Cameras, rays: Tensor, seen: Tensor, depth: Tensor | None = None) -> Known:
     """Return what is known of a scene that these cameras see as `(V, P, 4)`; each fifth view is held out."""
-    return Known(cameras, rays, seen, torch.arange(len(cameras)) % _FIFTH == _FIFTH - 1)
+    return Known(cameras, rays, seen, torch.arange(len(cameras)) % _FIFTH == _FIFTH - 1, depth)
 
 
 def of_posed(scene: PosedScene) -> Known:

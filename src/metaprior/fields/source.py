@@ -71,6 +71,8 @@ class Scenes(TaskSource):
         text: the text encoder, as `metaprior.fields.text.encode` names them.
         convention: of the poses of posed pictures, "opengl" or "opencv".
         skip_bad: leave out posed pictures that are missing or whose pose is singular.
+        depth: tell besides how far training rays go before they meet something, which `HyperFields` learns as well;
+            `about` then has a part of that name. Prompts and meshes know it.
 
     Raises:
         DataError: if a number is not positive, a scene cannot be read, two have one prompt, or all of `scenes` are held
@@ -107,7 +109,10 @@ class Scenes(TaskSource):
         text: str = ENCODER,
         convention: Convention = "opengl",
         skip_bad: bool = False,
+        depth: bool = False,
     ):
+        if depth and teaches == "points":
+            raise DataError("depth: expected scenes that teach by pictures, got teaches='points'")
         self.shapes = shapes
         self.colours = colours
         self.materials = materials
@@ -125,6 +130,7 @@ class Scenes(TaskSource):
         self.text = text
         self.convention: Convention = convention
         self.skip_bad = skip_bad
+        self.depth = depth
 
     @cached_property
     def spec(self) -> TaskSpec:  # type: ignore[override]
@@ -149,7 +155,9 @@ class Scenes(TaskSource):
         else:
             part: Part = "train" if split == "train" else "test"
             drawn = [self._known(place).drawn(part, shape[1], generator) for place in chosen.tolist()]
-            x, y = (torch.stack(each) for each in zip(*drawn, strict=True))
+            x, y = torch.stack([each.rays for each in drawn]), torch.stack([each.seen for each in drawn])
+            if split == "train" and self.depth:
+                about["depth"] = torch.stack([each.depth for each in drawn if each.depth is not None])[:, self.shots :]
         return Episode(
             Examples(x[:, : self.shots], y[:, : self.shots]),
             Examples(x[:, self.shots :], y[:, self.shots :]),
@@ -282,11 +290,24 @@ class Scenes(TaskSource):
     def _look(self, place: int) -> Known:
         name, scene = self._listed[0][place], self._scene(place)
         if isinstance(scene, PosedScene):
+            if self.depth:
+                raise DataError(f"depth: '{name}' has pictures, which do not know it")
             return of_posed(scene)
         named = "\n".join([_DRAWN, str(self.size), str(self.views), str(self.supersample), content_of(name)])
         key = hashlib.sha256(named.encode()).hexdigest()[:16]
-        seen = cached(f"scene-{key}", lambda: {"picture": pixels_of(scene.views(self.cameras, self.supersample))})
-        return of_rendered(self.cameras, self._rays, seen["picture"].view(self.views, -1, 4))
+
+        def drawn() -> dict[str, Tensor]:
+            views = scene.views(self.cameras, self.supersample)
+            if not self.depth:
+                return {"picture": pixels_of(views)}
+            if views.depth is None:
+                raise DataError(f"depth: '{name}' does not know it")
+            return {"picture": pixels_of(views), "depth": views.depth.flatten(1)}
+
+        seen = cached(f"scene-{key}{'-depth' if self.depth else ''}", drawn)
+        return of_rendered(
+            self.cameras, self._rays, seen["picture"].view(self.views, -1, 4), seen["depth"] if self.depth else None
+        )
 
     @cached_property
     def _points(self) -> dict[str, Tensor]:
