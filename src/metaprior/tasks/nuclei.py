@@ -61,8 +61,8 @@ class Nuclei(TaskSource):
     Methods 16, with outlines mended by K. Lopuhin; 418 of 664 images. Patches are of ours, as is the split.
 
     Example:
-        >>> Nuclei(shots=5).spec
-        TaskSpec(kind='segmentation', x_shape=(3, 64, 64), outputs=2, pool=None, unknown=False, about=None, tokens=None)
+        >>> Nuclei(shots=5).spec.x_shape
+        (3, 64, 64)
     """
 
     def __init__(
