@@ -283,5 +283,5 @@ def test_a_prior_that_says_nothing_of_files(novel, tmp_path):
 
 
 def test_an_output_that_is_a_folder(images_run, novel, tmp_path):
-    with pytest.raises(DataError, match=r"out: .* is a folder; expected the name of a CSV file"):
+    with pytest.raises(DataError, match=r"out: .* is a folder; expected the name of a file"):
         adapt(images_run, novel / "support", novel / "query", tmp_path)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from metaprior import files
+from metaprior.errors import DataError
 
 
 def full_disk(*_):
@@ -42,6 +43,18 @@ def test_a_new_file_holds_what_was_written_and_folders_are_made(tmp_path):
     assert path.read_bytes() == "größer\n".encode()
     assert names(path.parent) == ["note.txt"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_where_nothing_can_be_written_is_told_by_the_name_that_was_given(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "note.txt", tmp_path / ("n" * 300)):
+        with pytest.raises(DataError, match=r"^turntable: .* cannot be written: "):
+            files.check_writable(path, "turntable")
+        with pytest.raises(OSError, match=path.name) as raised:
+            files.write_text(path, "lost")
+        assert raised.value.filename == str(path)
+    files.check_writable(tmp_path / "file")
+    assert names(tmp_path) == ["file"]
 
 
 def test_an_old_file_is_replaced(tmp_path):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from metaprior.checkpoint import load, read_card
 from metaprior.errors import DataError
-from metaprior.files import write_text
+from metaprior.files import check_writable, write_text
 from metaprior.predict import believe, deviation, predict_rows
 from metaprior.prior import Prior
 from metaprior.tasks.own import OwnTask, read_task
@@ -131,8 +131,8 @@ def adapt(
         k7,small,0.0426512,0.957349,0.254319
         k8,large,0.979942,0.0200575,0.141763
     """
-    if out is not None and Path(out).is_dir():
-        raise DataError(f"out: {out} is a folder; expected the name of a CSV file")
+    if out is not None:
+        check_writable(out)
     prior, inputs = _resolved(prior, inputs, net, device)
     tasks = _tasks(support, query, inputs, target, smiles, sequence, about, skip_bad)
     training = prior.training

@@ -9,7 +9,9 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["replacing", "write_bytes", "write_tensors", "write_text"]
+from metaprior.errors import DataError
+
+__all__ = ["check_writable", "replacing", "write_bytes", "write_tensors", "write_text"]
 
 
 @contextlib.contextmanager
@@ -23,10 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         >>> (folder / "a.txt").read_text()
         'all of it'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = _beside(path)
     try:
         yield temporary
         temporary.chmod(0o644)
@@ -37,6 +36,30 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path, argument: str = "out") -> None:
+    """Raise DataError unless a file can be written at a path: before the work, rather than after it.
+
+    The folders on the way to it are made.
+
+    Args:
+        path: of the file.
+        argument: the name by which the user gave it.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> check_writable(folder / "new" / "a.txt")
+        >>> check_writable(folder / "new")
+        Traceback (most recent call last):
+        metaprior.errors.DataError: out: ...new is a folder; expected the name of a file
+    """
+    if os.path.isdir(path):
+        raise DataError(f"{argument}: {path} is a folder; expected the name of a file")
+    try:
+        _beside(Path(path)).unlink()
+    except OSError as error:
+        raise DataError(f"{argument}: {path} cannot be written: {error.strerror}") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -61,3 +84,15 @@ def write_tensors(path: Path, named: dict[str, Tensor], metadata: dict[str, str]
         apart[name] = tensor.contiguous().clone() if storage in storages else tensor.contiguous()
         storages.add(storage)
     write_bytes(path, save(apart, metadata))
+
+
+def _beside(path: Path) -> Path:
+    """Return a new, empty file in the folder of a path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    os.close(descriptor)
+    return Path(name)

@@ -39,6 +39,8 @@ def test_acquired_priors_are_scored(run):
 def test_unknown_words_are_warned_of_with_the_nearest_prompts(run):
     with pytest.warns(UserWarning, match=r"'xylophone' was never met in acquisition; the nearest known: a .*; a "):
         generate("a red xylophone", run)
+    with pytest.warns(UserWarning, match="'xylophone', 'zebra' were never met"):
+        generate("a xylophone, a zebra, a xylophone", run)
 
 
 def test_synonyms_mean_the_same():
@@ -66,6 +68,13 @@ def test_wrong_inputs(run, tmp_path, capsys):
         words = ["generate", "a red ball", "--prior", str(run), "--out", str(tmp_path / f"a.{ending}")]
         assert main(words) == 2  # said before anything is made
         assert f"unknown format '.{ending}'" in capsys.readouterr().err
+    for place in (tmp_path / "a.glb" / "b.glb", tmp_path / "folder.glb"):
+        (tmp_path / "a.glb").touch()
+        (tmp_path / "folder.glb").mkdir(exist_ok=True)
+        assert main(["generate", "a red ball", "--prior", str(tmp_path / "none"), "--out", str(place)]) == 2
+        assert f"out: {place} " in capsys.readouterr().err  # said before the prior is looked for
+    assert main(["generate", "a red ball", "--steps", "7", "--out", str(tmp_path / "b.glb")]) == 2
+    assert "steps: expected --views or --guidance beside it" in capsys.readouterr().err
     save(MAML(MLP(1, 1)), tmp_path)
     with pytest.raises(MetapriorError, match="prior: expected one that makes fields"):
         generate("a red ball", tmp_path)

@@ -10,7 +10,7 @@ from metaprior.cli.choices import TASKS, own_tasks, to_device
 from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError
 from metaprior.evaluate import evaluate
-from metaprior.files import write_text
+from metaprior.files import check_writable, write_text
 from metaprior.registry import sources
 
 __all__ = ["run"]
@@ -29,6 +29,8 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--out", type=str | None, default=None, help="a JSON file for the result")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
     parsed = parser.parse(words, own_tasks(words))
+    if parsed.out is not None:
+        check_writable(parsed.out)
     prior = to_device(load(parsed.run), parsed.device)
     for name in ("transductive", "test_steps"):
         if parsed[name] is not None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
 from metaprior.cli.display import console, progress_bar
-from metaprior.errors import check_positive
+from metaprior.errors import MetapriorError, check_positive
+from metaprior.files import check_writable
 
 __all__ = ["run"]
 
@@ -44,10 +45,18 @@ def run(words: Sequence[str]) -> None:
     options.add_function_arguments(export, skip={"field", "weights"}, fail_untyped=False)
     # Quick rather than large: what is made of a prompt is smooth, and a film has many pictures.
     options.set_defaults({"size": 128, "frames": 24, "rate": 12, "samples": 48})
+    defaults = options.get_defaults()
     parsed = parser.parse(words)
-    for file, kind in ((parsed.out, None), (parsed.turntable, "film")):
-        if file is not None:
+    for argument, kind in (("out", None), ("turntable", "film")):
+        if (file := parsed[argument]) is not None:
             check_kind(file, kind)
+            check_writable(file, argument)
+    if parsed.views is None and parsed.guidance is None:
+        for name in ("changes", "steps"):
+            if parsed[name] != defaults[name]:
+                raise MetapriorError(
+                    f"{name}: expected --views or --guidance beside it, to adapt the field to; got neither"
+                )
     skipped = {"config", "threads", "prompt", "prior", "turntable", "out", *_REFINING}
     asked = {key: value for key, value in vars(parsed).items() if key not in skipped}
     check_positive(**{key: asked[key] for key in ("size", "samples", "cells", "frames", "rate")})

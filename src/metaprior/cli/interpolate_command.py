@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
 from metaprior.cli.display import console
+from metaprior.files import check_writable
 
 __all__ = ["run"]
 
@@ -26,6 +27,7 @@ def run(words: Sequence[str]) -> None:
     options.add_function_arguments(film_between, skip={"prior", "first", "second"}, fail_untyped=False)
     parsed = parser.parse(words)
     check_kind(parsed.out, "film")
+    check_writable(parsed.out)
     prior, known = with_known(parsed.prior)
     asked = {name: parsed[name] for name in ("frames", "size", "through", "turn", "samples")}
     film = film_between(prior, said(parsed.first, known), said(parsed.second, known), **asked)

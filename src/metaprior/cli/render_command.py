@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
 from metaprior.cli.display import console
+from metaprior.files import check_writable
 
 __all__ = ["run"]
 
@@ -17,6 +18,7 @@ def run(words: Sequence[str]) -> None:
     parser.options.add_argument("run", help="a folder that 'metaprior fit' wrote, or a field file")
     parser.options.add_function_arguments(export, skip={"field", "weights"}, fail_untyped=False)
     parsed = parser.parse(words)
+    check_writable(parsed.out)
     network, _ = load_field(parsed.run)
     weights = {name: value.detach() for name, value in network.weights.items()}
     options = {key: value for key, value in vars(parsed).items() if key not in {"config", "threads", "run"}}

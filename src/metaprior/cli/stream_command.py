@@ -1,12 +1,14 @@
 """`metaprior stream`: let a prior learn within streams, and show how it does from step to step."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from metaprior.checkpoint import load, read_card
 from metaprior.cli.arguments import Parser
 from metaprior.cli.choices import TASKS, own_tasks, to_device
 from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError
+from metaprior.files import check_writable
 from metaprior.follow import follow
 from metaprior.registry import sources
 from metaprior.tasks.scores import metric_of
@@ -35,6 +37,8 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--out", type=str | None, default=None, help="a folder for result.json, steps.csv, stream.png")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
     parsed = parser.parse(words, own_tasks(words))
+    if parsed.out is not None:
+        check_writable(Path(parsed.out) / "result.json")
     prior = to_device(load(parsed.run), parsed.device)
     source = parser.build(parsed, "tasks")
     if source is None:

@@ -90,9 +90,8 @@ def said(prompt: str, known: Sequence[str] = ()) -> str:
     new = [word for word in words_of(prompt) if word not in met]
     if known and new:
         near = difflib.get_close_matches(prompt, known, n=_SHOWN, cutoff=0.0)
-        warnings.warn(
-            f"prompt: '{new[0]}' was never met in acquisition; the nearest known: {'; '.join(near)}", stacklevel=3
-        )
+        never = f"{', '.join(map(repr, dict.fromkeys(new)))} {'was' if len({*new}) == 1 else 'were'} never met"
+        warnings.warn(f"prompt: {never} in acquisition; the nearest known: {'; '.join(near)}", stacklevel=3)
     return prompt
 
 

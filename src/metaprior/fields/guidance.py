@@ -84,11 +84,14 @@ class Diffusion:
         """
         try:
             from diffusers import StableDiffusionPipeline
+            from diffusers.utils import is_accelerate_available
         except ImportError as error:
             raise missing("diffusers", "guidance", "guidance by diffusion") from error
         precision = torch.float16 if device.startswith("cuda") else torch.float32
         try:
-            pipeline = StableDiffusionPipeline.from_pretrained(str(name), torch_dtype=precision, safety_checker=None)
+            pipeline = StableDiffusionPipeline.from_pretrained(
+                str(name), torch_dtype=precision, safety_checker=None, low_cpu_mem_usage=is_accelerate_available()
+            )
         except (OSError, ValueError) as error:
             raise MetapriorError(f"guidance: '{name}' cannot be loaded: {str(error).splitlines()[0]}") from error
         return Diffusion(pipeline.to(device), **arguments)
