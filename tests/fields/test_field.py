@@ -32,6 +32,7 @@ def test_shapes_and_chunks(scenes, points, chunk, directions, normalised):
     assert (density >= 0).all()
     chunked = small(directions=directions, normalised=normalised, chunk=chunk)(weights, x, d)
     torch.testing.assert_close(chunked, (density, colour))
+    torch.testing.assert_close(field.density_at(weights, x), density)
 
 
 def test_a_scene_is_computed_from_its_own_weights():
@@ -69,6 +70,14 @@ def test_a_mask_empties_cells():
     assert occupied(mask, x)[0].tolist() == [True, False, False, True]
     density, _ = field(made(field, 1) | {OCCUPANCY: mask}, x)
     assert (density > 0)[0].tolist() == [True, False, False, True]
+
+
+def test_the_density_alone_knows_the_mask_and_needs_no_direction():
+    field = small(directions=True)
+    weights = made(field, 2) | {OCCUPANCY: torch.arange(2 * 8).view(2, 2, 2, 2) % 3 > 0}
+    x = 2 * torch.rand(2, 50, 3) - 1
+    torch.testing.assert_close(field.density_at(weights, x), field(weights, x, torch.rand(2, 50, 3))[0])
+    assert (field.density_at(weights, x) == 0).any()
 
 
 def test_colour_depends_on_the_direction_only_if_asked():

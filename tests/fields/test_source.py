@@ -5,6 +5,7 @@ from metaprior.errors import DataError, UnknownNameError
 from metaprior.fields import AnalyticScene, Field, HyperFieldNet, HyperFields, Rays, Scenes, save_field
 from metaprior.fields.field import STEP
 from metaprior.fields.scenes import every, held_out
+from metaprior.fields.text import words_of
 
 
 def scenes(**more):
@@ -157,6 +158,16 @@ def test_prompts_drawn_from_the_grammar():
     assert all(len(AnalyticScene(prompt).description.things) <= 2 for prompt in train)
     assert scenes(shapes=4, materials=2, drawn=30, held_out=1).prompts() == train
     assert source.sample(2, torch.Generator(), "test").tasks == 2
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"drawn": 300, "materials": 5}, {"drawn": 170, "things": 1, "shapes": 15, "colours": 12}]
+)
+def test_its_words_are_those_of_its_prompts(settings):
+    source = Scenes(**{"shapes": 2, "colours": 3, "held_out": 1} | settings)
+    said = {word for prompt in source.prompts() for word in words_of(prompt)}
+    assert source.words - said <= {"an"}
+    assert said <= source.words
 
 
 def test_pictures_of_a_prompt():

@@ -15,7 +15,7 @@ _REFINING = ("views", "guidance", "changes", "steps")
 def run(words: Sequence[str]) -> None:
     """Write the field that a prior makes of a prompt, and whatever else is asked of it."""
     from metaprior.fields.export import export
-    from metaprior.fields.generate import ZOO, generate, said, with_known
+    from metaprior.fields.generate import ZOO, generate, said, with_source
     from metaprior.fields.guidance import Diffusion
     from metaprior.fields.open import open_scene
     from metaprior.fields.refine import refine
@@ -63,13 +63,13 @@ def run(words: Sequence[str]) -> None:
     if parsed.views is None and parsed.guidance is None:
         field, weights = generate(parsed.prompt, parsed.prior)
     else:
-        prior, known = with_known(parsed.prior)
+        prior, source = with_source(parsed.prior)
         views = None if parsed.views is None else open_scene(parsed.views)[0]
         guidance = None if parsed.guidance is None else Diffusion.load(parsed.guidance)
         with progress_bar("mse") as update:
             weights = refine(
                 prior,
-                said(parsed.prompt, known),
+                said(parsed.prompt, source),
                 views,
                 guidance=guidance,
                 changes=parsed.changes,

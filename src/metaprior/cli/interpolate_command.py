@@ -11,7 +11,7 @@ __all__ = ["run"]
 
 def run(words: Sequence[str]) -> None:
     """Write a film of the fields that lie between two prompts."""
-    from metaprior.fields.generate import ZOO, said, with_known
+    from metaprior.fields.generate import ZOO, said, with_source
     from metaprior.fields.interpolate import film_between
     from metaprior.fields.writers import check_kind, write_film
 
@@ -28,8 +28,8 @@ def run(words: Sequence[str]) -> None:
     parsed = parser.parse(words)
     check_kind(parsed.out, "film")
     check_writable(parsed.out)
-    prior, known = with_known(parsed.prior)
+    prior, source = with_source(parsed.prior)
     asked = {name: parsed[name] for name in ("frames", "size", "through", "turn", "samples")}
-    film = film_between(prior, said(parsed.first, known), said(parsed.second, known), **asked)
+    film = film_between(prior, said(parsed.first, source), said(parsed.second, source), **asked)
     write_film(parsed.out, film, parsed.rate)
     console.print(f"{parsed.out}: a film of {len(film)} frames of {parsed.size} x {parsed.size} pixels")

@@ -134,21 +134,29 @@ class Field:
             raise ShapeError(
                 "directions: expected a tensor of shape (S, P, 3), since the colour depends on it; got None"
             )
+        output = self._output(weights, points, directions if self.directions else None)
+        return self._density(weights, output[..., 0], points), output[..., 1:].sigmoid()
+
+    def density_at(self, weights: Weights, points: Tensor) -> Tensor:
+        """Return the density `(S, P)` at points `(S, P, 3)`: what a call gives, in less time than the colour takes.
+
+        Raises:
+            ShapeError: if weights and points are of different numbers of scenes.
+        """
+        return self._density(weights, self._output(weights, points, None)[..., 0], points)
+
+    def _output(self, weights: Weights, points: Tensor, directions: Tensor | None) -> Tensor:
+        """Return the logarithm of the density, without mask and blob, and the logits of the colour, `(S, P, 4)`."""
         scenes = len(weights["layers.0.weight"])
         if points.ndim != 3 or points.shape[-1] != 3 or len(points) != scenes:
             raise ShapeError(f"points: expected shape (S, P, 3) with S = {scenes}, got {tuple(points.shape)}")
         encoder = {name[8:]: value for name, value in weights.items() if name.startswith("encoder.")}
         features = self.encoder(encoder, points)
-        seen = directions if self.directions else None
         # Split, not sliced: the gradient of each slice would be as large as the whole.
         chunk = self.chunk * (1 if torch.is_grad_enabled() else _INFERENCE)
-        split = [None] * len(features.split(chunk, 1)) if seen is None else seen.split(chunk, 1)
+        split = [None] * len(features.split(chunk, 1)) if directions is None else directions.split(chunk, 1)
         parts = [self._perceptron(weights, *part) for part in zip(features.split(chunk, 1), split, strict=True)]
-        output = torch.cat(parts, dim=1)
-        density = self._density(output[..., 0], points)
-        if OCCUPANCY in weights:
-            density = density * occupied(weights[OCCUPANCY], points)
-        return density, output[..., 1:].sigmoid()
+        return torch.cat(parts, dim=1)
 
     def layer(self, weights: Weights, place: int, x: Tensor) -> Tensor:
         """Return the hidden units `(S, P, width)` of a hidden layer, from what reaches it."""
@@ -189,15 +197,16 @@ class Field:
         normal = functional.normalize(linear(free, "view.0", x), dim=-1)
         with torch.no_grad():
             around = torch.cat([points, *(points + points.new_tensor(step) for step in _AROUND)], dim=1)
-            here, *there = (self(free, around, torch.zeros_like(around))[0] + _LEAST).log().split(points.shape[1], 1)
+            here, *there = (self.density_at(free, around) + _LEAST).log().split(points.shape[1], 1)
             falls = functional.normalize(torch.stack([here - other for other in there], dim=-1), dim=-1)
         return 1 - (normal * falls).sum(-1)
 
-    def _density(self, logarithm: Tensor, points: Tensor) -> Tensor:
+    def _density(self, weights: Weights, logarithm: Tensor, points: Tensor) -> Tensor:
         raised = logarithm
         if self.blob:
             raised = raised + self.blob * (-points.square().sum(-1) / (2 * self.blob_radius**2)).exp()
-        return _Exponential.apply(raised) if self.density == "exp" else functional.softplus(raised)
+        density = _Exponential.apply(raised) if self.density == "exp" else functional.softplus(raised)
+        return density * occupied(weights[OCCUPANCY], points) if OCCUPANCY in weights else density
 
     def describe(self) -> dict[str, Any]:
         """Return what `Field.build` makes an equal field from, ready for JSON."""

@@ -5,7 +5,6 @@ Axis letters: R rays.
 
 import difflib
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from metaprior.fields.source import Scenes
 from metaprior.fields.text import words_of
 from metaprior.registry import build
 
-__all__ = ["ZOO", "check_shows", "generate", "said", "with_known"]
+__all__ = ["ZOO", "check_shows", "generate", "said", "with_source"]
 
 ZOO = "zoo:scenes"
 """The prior that comes with the library."""
@@ -44,8 +43,8 @@ def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field,
         DataError: if the prompt is empty.
         MetapriorError: if the prior makes no fields.
     """
-    prior, known = with_known(prior)
-    prompt = said(prompt, known)
+    prior, source = with_source(prior)
+    prompt = said(prompt, source)
     with torch.no_grad():
         state = prior.eval().start(1, about=[prompt])
     weights = frozen(prior.net.field, prior.field_weights(state), cells=48)
@@ -53,32 +52,32 @@ def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field,
     return prior.net.field, weights
 
 
-def with_known(prior: HyperFields | str | Path) -> tuple[HyperFields, list[str]]:
-    """Return an acquired prior, and the prompts that it was acquired on, as far as its card says them.
+def with_source(prior: HyperFields | str | Path) -> tuple[HyperFields, Scenes | None]:
+    """Return an acquired prior, and the scenes that it was acquired on, if its card says them.
 
     Raises:
         MetapriorError: if the prior makes no fields.
     """
     if isinstance(prior, HyperFields):
-        return prior, []
+        return prior, None
     card, loaded = read_card(prior), load(prior)
     if not isinstance(loaded, HyperFields):
         raise MetapriorError(f"prior: expected one that makes fields, such as hyperfields; got {type(loaded).__name__}")
     if card.get("tasks", {}).get("source") != "scenes":
-        return loaded, []
+        return loaded, None
     source = build(card["tasks"])
     assert isinstance(source, Scenes)
-    return loaded, source.prompts("train")
+    return loaded, source
 
 
-def said(prompt: str, known: Sequence[str] = ()) -> str:
-    """Return a prompt in the words of the grammar, if it can be read so; warn of a word that no known prompt has.
+def said(prompt: str, source: Scenes | None = None) -> str:
+    """Return a prompt in the words of the grammar, if it can be read so; warn of words that no prompt of a source has.
 
     Raises:
         DataError: if the prompt is empty.
 
     Example:
-        >>> said("the shiny donut, red", ["a glossy red torus"])
+        >>> said("the shiny donut, red", Scenes(materials=2))
         'a glossy red torus'
     """
     try:
@@ -86,10 +85,10 @@ def said(prompt: str, known: Sequence[str] = ()) -> str:
     except DataError:
         if not words_of(prompt):
             raise  # else it is not of the grammar; whatever it is, the prior may have met it
-    met = {word for other in known for word in words_of(other)}
+    met = source.words if source is not None else words_of(prompt)
     new = [word for word in words_of(prompt) if word not in met]
-    if known and new:
-        near = difflib.get_close_matches(prompt, known, n=_SHOWN, cutoff=0.0)
+    if source is not None and new:
+        near = difflib.get_close_matches(prompt, source.prompts("train"), n=_SHOWN, cutoff=0.0)
         never = f"{', '.join(map(repr, dict.fromkeys(new)))} {'was' if len({*new}) == 1 else 'were'} never met"
         warnings.warn(f"prompt: {never} in acquisition; the nearest known: {'; '.join(near)}", stacklevel=3)
     return prompt

@@ -13,6 +13,7 @@ from metaprior.errors import MetapriorError, UnknownNameError, check_positive
 from metaprior.fields.encoders import TriPlane
 from metaprior.fields.field import Field, Weights, linear
 from metaprior.hyper.generators import GENERATORS
+from metaprior.nets.initialise import uninitialised
 from metaprior.registry import nets
 
 __all__ = ["HyperFieldNet"]
@@ -112,11 +113,10 @@ class HyperFieldNet(nn.Module):
         self.field = Field(encoder, width, hidden, directions=directions, normalised=True)
         initial = {name: value[0] for name, value in self.field.initial(1, random).items()}
         self.planes = nn.Parameter(initial["encoder.planes"] / _PLANE_RATE)
-        self.project = nn.utils.skip_init(nn.Linear, text_size, code_size)
+        self.project = uninitialised(nn.Linear, text_size, code_size)
         form = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
         self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.TransformerEncoderLayer, code_size, heads, 2 * code_size, **form)
-            for _ in range(depth)
+            uninitialised(nn.TransformerEncoderLayer, code_size, heads, 2 * code_size, **form) for _ in range(depth)
         )
         self.blank = nn.Parameter(torch.zeros(code_size))
         _draw(self, random)

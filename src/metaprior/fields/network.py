@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from metaprior.errors import CheckpointError, MetapriorError, UnknownNameError
 from metaprior.fields.field import OCCUPANCY, Field, Weights, of_scene
 from metaprior.files import write_tensors
+from metaprior.nets.initialise import uninitialised
 
 __all__ = ["FieldNetwork", "load_field", "save_field"]
 
@@ -47,7 +48,7 @@ class FieldNetwork(nn.Module):
             names = [name for name in field.shapes if name.startswith(group) and name.endswith("weight")]
             layers = nn.ModuleList()
             for name in names:
-                layer = nn.utils.skip_init(nn.Linear, *reversed(field.shapes[name]))
+                layer = uninitialised(nn.Linear, *reversed(field.shapes[name]))
                 layer.weight = nn.Parameter(own[name])
                 layer.bias = nn.Parameter(own[name.replace("weight", "bias")])
                 layers.append(layer)

@@ -35,7 +35,7 @@ def densities(field: Field, weights: Weights, points: Tensor) -> Tensor:
     scenes = len(weights["layers.0.weight"])
     with torch.no_grad():
         own = points.to(weights["layers.0.weight"]).expand(scenes, -1, -1)
-        return torch.cat([field(free, part, torch.zeros_like(part))[0] for part in own.split(2**16, dim=1)], dim=1)
+        return torch.cat([field.density_at(free, part) for part in own.split(2**16, dim=1)], dim=1)
 
 
 def between(field: Field, weights: Weights, cells: int, threshold: float) -> Tensor:

@@ -250,7 +250,7 @@ def _ask(
     for axis in range(3):
         offset = points.new_zeros(3)
         offset[axis] = _HALF_CELL
-        after, before = (field(free, points + sign * offset, directions)[0] for sign in (1, -1))
+        after, before = (field.density_at(free, points + sign * offset) for sign in (1, -1))
         slopes.append(before.log1p() - after.log1p())
     return density, colour, functional.normalize(torch.stack(slopes, dim=-1), dim=-1)
 

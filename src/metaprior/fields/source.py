@@ -19,10 +19,10 @@ from metaprior.fields.known import Known, Part, of_posed, of_rendered, pixels_of
 from metaprior.fields.open import content_of, find_scene
 from metaprior.fields.scenes.analytic import AnalyticScene
 from metaprior.fields.scenes.fitted import FieldScene
-from metaprior.fields.scenes.grammar import COLOURS, MATERIALS, SHAPES, Thing, draw
+from metaprior.fields.scenes.grammar import COLOURS, MATERIALS, RELATIONS, SHAPES, Thing, draw
 from metaprior.fields.scenes.meshes import MeshScene
 from metaprior.fields.scenes.posed import PosedScene
-from metaprior.fields.text import ENCODER, Text, encode, features_of
+from metaprior.fields.text import ENCODER, Text, encode, features_of, words_of
 from metaprior.fields.views import Views
 from metaprior.registry import sources
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
@@ -141,6 +141,16 @@ class Scenes(TaskSource):
         """Return the prompts of a split."""
         return [self._prompts[place] for place in self._places("test" if split == "test" else "train")]
 
+    @property
+    def words(self) -> set[str]:
+        """The words of the prompts to learn from; where these are drawn, of all that can be drawn."""
+        if not self.drawn:
+            return {word for prompt in self.prompts() for word in words_of(prompt)}
+        names = self._names()
+        relations = RELATIONS if self.things > 1 else ()
+        said = [*names["shapes"], *names["colours"], *names["materials"][1:], *relations]
+        return {"a", "an", *words_of(" ".join(said))}
+
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
         """Draw T scenes with replacement, and rays of each, over all views of the split; or points."""
         places = torch.tensor(self._places(split))
@@ -229,13 +239,16 @@ class Scenes(TaskSource):
             return list(self.scenes), [scene in self.unseen for scene in self.scenes]
         return list(self.scenes), [bool(self.held_out) and place % 4 == 3 for place in range(len(self.scenes))]
 
-    def _from_grammar(self) -> tuple[list[str], list[bool]]:
-        """Draw prompts, all different; none of those held out is among the others."""
-        names = {
+    def _names(self) -> dict[str, Sequence[str]]:
+        return {
             "shapes": SHAPES[: self.shapes],
             "colours": list(COLOURS)[: self.colours],
             "materials": MATERIALS[: self.materials],
         }
+
+    def _from_grammar(self) -> tuple[list[str], list[bool]]:
+        """Draw prompts, all different; none of those held out is among the others."""
+        names = self._names()
         scenes: dict[str, None] = {}
         generator = torch.Generator().manual_seed(0)
         for _ in range(_TENTH):

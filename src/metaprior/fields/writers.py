@@ -241,7 +241,7 @@ def _volume(field: Field, weights: Weights, cells: int) -> np.ndarray:
         asked = occupied(weights[OCCUPANCY], points[None])[0]
     volume = torch.zeros(len(points))
     with torch.no_grad():
-        parts = [field(weights, part[None], torch.zeros_like(part)[None])[0][0] for part in points[asked].split(2**17)]
+        parts = [field.density_at(weights, part[None])[0] for part in points[asked].split(2**17)]
     volume[asked] = torch.cat(parts)
     return volume.view(cells, cells, cells).numpy()
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metaprior.nets.initialise import uninitialised
+
 __all__ = ["GENERATORS", "Chunked", "Factorised", "Generator", "Linear", "LowRank", "Multiplicative", "Templates"]
 
 _TANH = 0.3943
@@ -64,7 +66,7 @@ class Generator(nn.Module):
         return nn.Parameter(torch.randn(shape, generator=self._random) * spread)
 
     def _trunk(self, inputs: int) -> nn.Linear:
-        trunk = nn.utils.skip_init(nn.Linear, inputs, self.hidden)
+        trunk = uninitialised(nn.Linear, inputs, self.hidden)
         trunk.weight = self._normal(self.hidden, inputs, spread=1 / math.sqrt(inputs))
         trunk.bias = nn.Parameter(torch.zeros(self.hidden))
         return trunk

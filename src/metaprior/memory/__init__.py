@@ -8,6 +8,7 @@ from metaprior.memory.external import ExternalMemory, Written
 from metaprior.memory.fast import Fast, FastWeights
 from metaprior.memory.layers import LayerMemory, Remembered
 from metaprior.memory.paired import PairedMemory
+from metaprior.memory.prototypical import PrototypicalMemory
 
 __all__ = [
     "CPM",
@@ -22,6 +23,7 @@ __all__ = [
     "LayerMemory",
     "Linked",
     "PairedMemory",
+    "PrototypicalMemory",
     "Remembered",
     "Written",
 ]

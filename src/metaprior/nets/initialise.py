@@ -14,8 +14,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def uninitialised(layer: Callable[..., Module], *args: int, **kwargs: object) -> Module:
-    """Build a layer of torch without drawing its initial weights; `initialise` must follow."""
-    return nn.utils.skip_init(layer, *args, **kwargs)
+    """Build a layer of torch and leave the global random state as it was; weights that come from a seed must follow."""
+    # Not `nn.utils.skip_init`: what it draws on takes a second to import.
+    with torch.random.fork_rng(devices=()):
+        return layer(*args, **kwargs)
 
 
 def initialise(net: nn.Module, seed: int) -> None:
