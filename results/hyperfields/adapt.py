@@ -74,6 +74,7 @@ def starts(runs):
     for changes in ("everything", "code", "last", "weights"):
         found[f"hyperfields, {changes}"] = of_prior(prior, changes)
     for name, run in (
+        ("hyperfields, static, everything", "static"),
         ("hyperfields told by MiniLM, everything", "minilm"),
         ("conditioned network, everything", "biases"),
     ):
@@ -134,18 +135,38 @@ def novel(runs, longest):
     ]
     names = ["scenes", "prior", "30 steps", "300 steps", "scratch, 30", "scratch, 300"]
     write_picture(HERE / "novel.png", sheet(grid, names))
-    plot(rows)
+    seconds = seconds_a_step(runs)
+    plot(rows, seconds)
     return {
         name: {
             "psnr": {steps: round(_mean(row["psnr"]), 2) for steps, row in found.items()},
             "psnr_by_prompt": {steps: [round(score, 2) for score in row["psnr"]] for steps, row in found.items()},
-            "seconds": {steps: round(_mean(row["seconds"]), 2) for steps, row in found.items()},
+            "seconds_a_step": round(seconds[name], 4),
             "steps_to_scratch": reach(
                 {steps: _mean(row["psnr"]) for steps, row in found.items()}, _mean(rows[SCRATCH][longest]["psnr"])
             ),
         }
         for name, found in rows.items()
     }
+
+
+def seconds_a_step(runs, few=10, many=40):
+    """Return what a step costs, each way to begin timed after the other, so that they can be compared."""
+    kept = runs / "seconds_a_step.json"
+    found = json.loads(kept.read_text()) if kept.exists() else {}
+    views = AnalyticScene(NOVEL[0]).views(Cameras.on_sphere(12, SIZE, elevations=(-20, 65)))
+    for name, (_, begin) in starts(runs).items():
+        if name in found:
+            continue
+        spent = {}
+        for steps in (few, few, many):
+            start = time.perf_counter()
+            begin(NOVEL[0], views, steps)
+            spent[steps] = time.perf_counter() - start
+        found[name] = (spent[many] - spent[few]) / (many - few)
+        print(name, f"{1000 * found[name]:.0f} ms a step", flush=True)
+    write_text(kept, json.dumps(found))
+    return found
 
 
 def reach(curve, goal):
@@ -160,15 +181,17 @@ def reach(curve, goal):
     return None
 
 
-def plot(rows):
-    """Draw PSNR against steps."""
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for name, found in rows.items():
-        points = [(steps, _mean(row["psnr"])) for steps, row in found.items() if steps]
-        axes.plot(*zip(*points, strict=True), marker=".", label=name, linestyle="--" if "scratch" in name else "-")
-    axes.set(xscale="log", xlabel="steps on 12 views of a novel scene", ylabel="PSNR on 4 other views, dB")
-    axes.legend(fontsize="small", loc="lower right")
+def plot(rows, seconds):
+    """Draw PSNR against steps, and against seconds."""
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
+    for axes, unit in ((by_steps, dict.fromkeys(rows, 1.0)), (by_seconds, seconds)):
+        for name, found in rows.items():
+            points = [(unit[name] * steps, _mean(row["psnr"])) for steps, row in found.items() if steps]
+            axes.plot(*zip(*points, strict=True), marker=".", label=name, linestyle="--" if "scratch" in name else "-")
+    by_steps.set(xscale="log", xlabel="steps on 12 views of a novel scene", ylabel="PSNR on 4 other views, dB")
+    by_seconds.set(xscale="log", xlabel="seconds of a core")
+    by_seconds.legend(fontsize="small", loc="lower right")
     figure.savefig(HERE / "novel_curves.png", dpi=110)
 
 

@@ -21,6 +21,8 @@ pictures=(--tasks.queries 512 --learning_rate 0.0005)
 # (a) 9 shapes x 8 colours, 45 seen and 27 unseen: first from points, then from pictures; and the baselines of (c).
 acquire protocol,points 2000 --prior hyperfields "${points[@]}"
 acquire protocol 600 --start "$runs/protocol,points" "${pictures[@]}"
+acquire static,points 2000 --prior hyperfields --net hyper_field --net.dynamic false "${points[@]}"
+acquire static 600 --start "$runs/static,points" "${pictures[@]}"
 acquire biases,points 2000 --prior hyperfields --net hyper_field --net.writes biases "${points[@]}"
 acquire biases 600 --start "$runs/biases,points" "${pictures[@]}"
 # The same, read by a network that knows what words mean.
@@ -46,6 +48,16 @@ print(json.dumps(every(['ball', 'torus', 'box', 'mug'], ['red', 'blue', 'yellow'
                 "${points[@]}" --learning_rate 0.001
         done
     done
+done
+
+# The two ways that differ most, for longer, and from pictures too.
+scenes=$(python -c "import json; from metaprior.fields.scenes import every
+print(json.dumps(every(['ball', 'torus', 'box', 'mug'], ['red', 'blue', 'yellow'], ['iridescent'])))")
+for knows in true false; do
+    view=(--tasks.scenes "$scenes" --tasks.size 48)
+    acquire "longer,iridescent,$knows,points" 2000 --prior hyperfields --net hyper_field --net.directions $knows \
+        --net.dynamic $knows "${view[@]}" "${points[@]}" --learning_rate 0.001
+    acquire "longer,iridescent,$knows" 600 --start "$runs/longer,iridescent,$knows,points" "${view[@]}" "${pictures[@]}"
 done
 
 # (d) 108 scenes in one network, as many steps for each as in (a).

@@ -118,7 +118,7 @@ def protocol(runs):
     for part, split in (("seen", "train"), ("unseen", "test")):
         found = retrieval(net, prompts, pictures, source.prompts(split))
         result[part] = rows[part] | {"retrieval": found, "published_with_clip": PUBLISHED[part]}
-    for name in ("minilm", "biases", "nearest"):
+    for name in ("static", "minilm", "biases", "nearest"):
         if (runs / name / "finished").exists():
             own, views = quality(load(runs / name), source)
             for part, split in (("seen", "train"), ("unseen", "test")):
@@ -223,6 +223,7 @@ def main():
         keep("smoothness", smoothness(load(path), build(read_card(path)["tasks"])))
     if "b" in parts:
         keep("view", table_of(options.runs, "view"))
+        keep("view_longer", table_of(options.runs, "longer"))
     if "e" in parts:
         keep("ablations", table_of(options.runs, "ablation"))
     if "d" in parts:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from metaprior import acquire, load, save
-from metaprior.errors import DataError, MetapriorError
+from metaprior.errors import DataError, MetapriorError, ShapeError
 from metaprior.fields import FieldNet, NearestField, Scenes
 from metaprior.nets import MLP
 
@@ -47,3 +47,6 @@ def test_wrong_settings():
         NearestField(FieldNet(**NET))
     with pytest.raises(MetapriorError, match="net: expected a FieldNet, got MLP"):
         NearestField(MLP(6, 4), PROMPTS)
+    own = NearestField(FieldNet(**NET), PROMPTS, "words")
+    with pytest.raises(ShapeError, match="expected tokens of 64 features, as the text encoder 'words' gives; got 5"):
+        own.start(1, about={"tokens": torch.ones(1, 2, 5), "mask": torch.ones(1, 2, dtype=torch.bool)})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metaprior.errors import DataError, MetapriorError
+from metaprior.errors import DataError, MetapriorError, ShapeError
 from metaprior.fields.distil import point_losses
 from metaprior.fields.field_net import FieldNet
 from metaprior.fields.text import ENCODER, encode
@@ -103,6 +103,11 @@ class NearestField(Prior):
         return point_losses(self.net.field, self.net.named(state.weights), episode.query).mean()
 
     def _places(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        if tokens.shape[-1] != self.keys.shape[-1]:
+            raise ShapeError(
+                f"about: expected tokens of {self.keys.shape[-1]} features, as the text encoder '{self.text}' gives; "
+                f"got {tokens.shape[-1]}"
+            )
         return (_mean(tokens, mask) @ self.keys.T).argmax(-1)
 
 
