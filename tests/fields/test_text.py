@@ -2,7 +2,7 @@ import importlib.util
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast, CLIPConfig, CLIPModel
+from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizerFast, CLIPConfig, CLIPModel
 
 from metaprior.errors import DataError, MetapriorError
 from metaprior.fields import encode
@@ -79,6 +79,21 @@ def test_any_encoder_that_transformers_loads_reads_prompts(build, inputs, tmp_pa
     assert tokens.shape == (2, 5, features_of(str(folder)))
     torch.testing.assert_close(tokens.norm(dim=-1)[mask], torch.ones(9))
     assert (tokens[0, 2] - tokens[1, 2]).norm() > 0.01
+
+
+def test_what_was_fetched_before_is_looked_for_first(tmp_path, monkeypatch):
+    asked = []
+
+    def nowhere(name, local_files_only):
+        asked.append(local_files_only)
+        raise OSError("is nowhere")
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", nowhere)
+    for name, wanted in (("nobody/nothing", [True, False]), (str(tmp_path), [True, True])):
+        with pytest.raises(MetapriorError, match=f"text: '{name}' cannot be loaded: is nowhere"):
+            text_module._load(name)
+        assert asked == wanted
+        asked.clear()
 
 
 def test_features_of_a_network_are_cached(tmp_path, monkeypatch):

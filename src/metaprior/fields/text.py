@@ -129,9 +129,17 @@ def _load(encoder: str) -> tuple[Any, Any]:
         raise missing("transformers", "fields", f"the text encoder '{encoder}'") from error
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
+
+    def found(offline: bool) -> tuple[Any, Any]:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=offline)
+        return tokenizer, AutoModel.from_pretrained(str(folder), local_files_only=offline, use_safetensors=True)
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
+        # What was fetched before needs no connection, whose absence takes long to find out.
+        try:
+            tokenizer, model = found(offline=True)
+        except (OSError, ValueError):
+            tokenizer, model = found(offline=Path(folder).is_dir())
     except (OSError, ValueError) as error:
         raise MetapriorError(f"text: '{encoder}' cannot be loaded: {str(error).splitlines()[0]}") from error
     finally:
