@@ -16,7 +16,7 @@ from metaprior.gaussian import ADKF, DKT, NIWMeta
 from metaprior.gradient import ANML, MAML, OML, MetaSGD, OnlineMAML, Reptile
 from metaprior.hyper import Amortised, ContinualHypernet, HyperMAML, Hypernet, Hypernetwork
 from metaprior.listing import listing as list  # noqa: F401 - not in __all__, lest a star import hide the built-in
-from metaprior.memory import CPM, DistributedMemory, PairedMemory, PrototypicalMemory
+from metaprior.memory import CPM, DistributedMemory, PairedMemory
 from metaprior.metric import Hopfield, Matching, ProtoNet, Ridge
 from metaprior.molecules import FSMol as _FSMol  # noqa: F401 - registers what the domain of molecules has
 from metaprior.prior import Prior
@@ -59,7 +59,6 @@ __all__ = [
     "PriorStreamClassifier",
     "Progress",
     "ProtoNet",
-    "PrototypicalMemory",
     "Replay",
     "ReplayScratch",
     "Reptile",

@@ -8,7 +8,6 @@ from metaprior.memory.external import ExternalMemory, Written
 from metaprior.memory.fast import Fast, FastWeights
 from metaprior.memory.layers import LayerMemory, Remembered
 from metaprior.memory.paired import PairedMemory
-from metaprior.memory.prototypical import PrototypicalMemory
 
 __all__ = [
     "CPM",
@@ -23,7 +22,6 @@ __all__ = [
     "LayerMemory",
     "Linked",
     "PairedMemory",
-    "PrototypicalMemory",
     "Remembered",
     "Written",
 ]

@@ -133,11 +133,10 @@ class LayerMemory(Prior):
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
         """Build with a network for the inputs; Conv4 has 32 features and group norm here."""
-        outputs = None if cls.headless else spec.outputs
         if net is None and spec.is_image and spec.kind != "segmentation" and spec.x_shape[1] >= 16:
-            net = Conv4(spec.x_shape[0], spec.x_shape[1], outputs, width=32, norm="group", seed=seed)
+            net = Conv4(spec.x_shape[0], spec.x_shape[1], spec.outputs, width=32, norm="group", seed=seed)
         given: dict[str, Any] = {"x_shape": spec.x_shape, "outputs": spec.outputs} | arguments
-        return cls(default_net(spec, outputs, seed, batch_norm=False) if net is None else net, **given)
+        return cls(default_net(spec, spec.outputs, seed) if net is None else net, **given)
 
     def start(self, tasks: int, about: Tree = None) -> Remembered:
         """Return memories of nothing, and no label."""
@@ -216,7 +215,7 @@ class LayerMemory(Prior):
                 output = net(like.new_zeros(1, *self.x_shape))
         except RuntimeError as error:
             raise ShapeError(f"x_shape: the network does not take inputs of {self.x_shape} ({error})") from error
-        if not self.headless and output.shape[1] != self.outputs:
+        if output.shape[1] != self.outputs:
             raise ShapeError(f"outputs: expected {output.shape[1]}, as the network has, got {self.outputs}")
         self._mask = tuple(output.shape[2:])
         return dict(list(shapes.items())[-1:]) if self.where == "last" else shapes

@@ -144,19 +144,6 @@ class PairedMemory(LayerMemory):
         carried: dict[str, Carried],
     ) -> tuple[Tensor, dict[str, Carried]]:
         """Write examples `(T, W, *x)`, and predict inputs `(T, R, *x)`, each after a number of writes `(T, R)`."""
-        output, left = self._outputs(asked, x, told, real, after, carried)
-        return output[:, : asked.shape[1]], left
-
-    def _outputs(
-        self,
-        asked: Tensor,
-        x: Tensor,
-        told: Tensor,
-        real: Tensor | None,
-        after: Tensor | None,
-        carried: dict[str, Carried],
-    ) -> tuple[Tensor, dict[str, Carried]]:
-        """Return what the network gives for the inputs of `_step`, then for its examples, and what is carried on."""
         tasks, reads = asked.shape[:2]
         left: dict[str, Carried] = {}
         none = nothing(tasks * reads, self.outputs, told, tuple(told.shape[3:]))[:, None]
@@ -173,7 +160,7 @@ class PairedMemory(LayerMemory):
             else:
                 left[name], states = carried[name], map_tensors(lambda leaf: leaf[:, None], carried[name])
             if reads:
-                found = map_tensors(lambda leaf: at(leaf, after).flatten(0, 1), states)
+                found = map_tensors(lambda leaf: _at(leaf, after).flatten(0, 1), states)
                 answers = cell(questions.flatten(0, 1)[:, None], found, resized(none, places))[0].view(questions.shape)
             both = torch.cat([answers, outputs], dim=1) if examples.shape[1] else answers
             return both.transpose(0, 1).flatten(0, 1)
@@ -183,11 +170,11 @@ class PairedMemory(LayerMemory):
             keep_some_memory()
             flat = channels_last(flat)
         with self._cells_in_place(through):
-            output = self.net(flat).unflatten(0, (-1, tasks))
-        return output.transpose(0, 1), left
+            logits = self.net(flat).unflatten(0, (-1, tasks))[:reads]
+        return logits.transpose(0, 1), left
 
 
-def at(states: Tensor, after: Tensor | None) -> Tensor:
+def _at(states: Tensor, after: Tensor | None) -> Tensor:
     """Return, of states after 0, 1, ... writes `(T, W + 1, ...)`, those after the numbers given, `(T, R, ...)`."""
     assert after is not None
     return states[torch.arange(len(after), device=after.device)[:, None], after]
