@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from metaprior import save
+from metaprior.cli import main
 from metaprior.errors import MetapriorError
 from metaprior.fields import Diffusion, refine
 from metaprior.fields.refine import _GUIDED
@@ -66,9 +68,11 @@ def test_gradients_have_the_shape_of_images_and_repeat(pipeline):
     assert not torch.allclose(one, guide(images, "dig", 3))
 
 
-def test_the_gradient_is_that_of_score_distillation(pipeline):
+@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction"])
+def test_the_gradient_is_that_of_score_distillation(pipeline, predicts):
     """With a scale of 1 and t fixed, it is the encoder's transposed derivative of (1 - alpha) (predicted - noise)."""
-    guide = Diffusion(pipeline, scale=1.0, least=0.5, most=0.501, size=8)
+    own = SimpleNamespace(**vars(pipeline) | {"scheduler": diffusers.DDIMScheduler(prediction_type=predicts)})
+    guide = Diffusion(own, scale=1.0, least=0.5, most=0.501, size=8)
     images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     gradient = guide(images, "a ball", 0)
     draw = torch.Generator().manual_seed(0)
@@ -81,9 +85,13 @@ def test_the_gradient_is_that_of_score_distillation(pipeline):
     noise = torch.randn(here.shape, generator=draw)
     with torch.no_grad():
         words = guide._words("a ball", 1)[1:]
-        alpha = pipeline.scheduler.alphas_cumprod[time]
+        alpha = own.scheduler.alphas_cumprod[time]
         noised = alpha.sqrt() * here + (1 - alpha).sqrt() * noise
-        wanted = (1 - alpha) * (pipeline.unet(noised, time, encoder_hidden_states=words).sample - noise)
+        predicted = pipeline.unet(noised, time, encoder_hidden_states=words).sample
+        if predicts == "v_prediction":
+            clean = alpha.sqrt() * noised - (1 - alpha).sqrt() * predicted
+            predicted = (noised - alpha.sqrt() * clean) / (1 - alpha).sqrt()
+        wanted = (1 - alpha) * (predicted - noise)
     direction = torch.randn(images.shape, generator=draw)
     with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):  # which has forward derivatives
         _, change = torch.func.jvp(encoded, (images,), (direction,))
@@ -100,6 +108,23 @@ def test_fields_are_refined_by_it(pipeline, prior):
     with torch.no_grad():
         before = own.start(1, about=["a red ball"]).weights["layers.1.weight"]
     assert not torch.allclose(refined["layers.1.weight"], before)
+
+
+def test_a_folder_guides_what_is_generated(pipeline, prior, tmp_path, capsys):
+    """A whole Stable Diffusion, as diffusers writes it, by its folder on the command line."""
+    folder, run, out = tmp_path / "diffusion", tmp_path / "run", tmp_path / "ball.png"
+    diffusers.StableDiffusionPipeline(
+        **vars(pipeline), safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    ).save_pretrained(folder)
+    save(prior(hidden=1), run)
+    guide = Diffusion.load(folder)
+    assert guide.size == 16  # 8 latents each way, halved once
+    images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(guide(images, "a ball", 0), Diffusion(pipeline)(images, "a ball", 0))
+    words = ["--prior", str(run), "--guidance", str(folder), "--steps", "2", "--size", "8", "--out", str(out)]
+    assert main(["generate", "a red ball", *words]) == 0
+    assert "a picture of 8 x 8 pixels" in " ".join(capsys.readouterr().out.split())
+    assert out.is_file()
 
 
 def test_any_function_is_a_guide(prior):
@@ -122,3 +147,6 @@ def test_wrong_models(pipeline, tmp_path):
         Diffusion.load(tmp_path, device="cpu")
     with pytest.raises(MetapriorError, match="least, most: expected least < most"):
         Diffusion(pipeline, least=0.5, most=0.4)
+    other = SimpleNamespace(**vars(pipeline) | {"scheduler": diffusers.DDIMScheduler(prediction_type="sample")})
+    with pytest.raises(MetapriorError, match="expected a model that predicts epsilon or v_prediction, got 'sample'"):
+        Diffusion(other)

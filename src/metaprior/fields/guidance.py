@@ -17,6 +17,9 @@ from metaprior.errors import MetapriorError, check_positive, missing
 __all__ = ["Diffusion", "Guidance"]
 
 
+_PREDICTS = ("epsilon", "v_prediction")
+
+
 class Guidance(Protocol):
     """What `refine` asks of a guide."""
 
@@ -44,8 +47,11 @@ class Diffusion:
         scale: of what the text adds to the expectation without it.
         least: the least noise, as a part of the most.
         most: the most.
-        size: of the images that the model is for, in pixels.
+        size: of the images that the model is shown, in pixels; None for those that it was made with.
         seed: of the noise.
+
+    Raises:
+        MetapriorError: for numbers that cannot be, or a model that predicts neither the noise nor the velocity.
     """
 
     def __init__(
@@ -54,29 +60,32 @@ class Diffusion:
         scale: float = 100.0,
         least: float = 0.02,
         most: float = 0.98,
-        size: int = 512,
+        size: int | None = None,
         seed: int = 0,
     ):
         check_positive(scale=scale, least=least, size=size)
         if not least < most <= 1:
             raise MetapriorError(f"least, most: expected least < most <= 1, got {least} and {most}")
+        predicts = pipeline.scheduler.config.prediction_type
+        if predicts not in _PREDICTS:
+            raise MetapriorError(f"pipeline: expected a model that predicts {' or '.join(_PREDICTS)}, got '{predicts}'")
         self.pipeline = pipeline
         self.scale = scale
         self.least = least
         self.most = most
-        self.size = size
+        self.size = size or pipeline.unet.config.sample_size * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
         self.seed = seed
         for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
             part.requires_grad_(False).eval()
         self._said: dict[str, Tensor] = {}
 
     @staticmethod
-    def load(name: str | Path, device: str = "cuda", **arguments: Any) -> "Diffusion":
+    def load(name: str | Path, device: str | None = None, **arguments: Any) -> "Diffusion":
         """Load a Stable Diffusion by name or folder, in half precision on a GPU.
 
         Args:
             name: as diffusers knows it, such as "stabilityai/stable-diffusion-2-1-base"; or a folder.
-            device: where to compute.
+            device: where to compute; None for a GPU of CUDA's if there is one, and else the CPU.
             arguments: of the constructor.
 
         Raises:
@@ -87,6 +96,7 @@ class Diffusion:
             from diffusers.utils import is_accelerate_available
         except ImportError as error:
             raise missing("diffusers", "guidance", "guidance by diffusion") from error
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         precision = torch.float16 if device.startswith("cuda") else torch.float32
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(
@@ -116,8 +126,11 @@ class Diffusion:
             ).sample
             without, told = both.chunk(2)
             expected = without + self.scale * (told - without)
-            share = (1 - schedule.alphas_cumprod.to(weight)[time]).view(-1, 1, 1, 1)
-        (gradient,) = torch.autograd.grad(encoded, images, share * (expected - noise))
+            kept = schedule.alphas_cumprod.to(weight)[time].view(-1, 1, 1, 1)
+            if schedule.config.prediction_type == "v_prediction":
+                # Salimans and Ho 2022 (arXiv 2202.00512), section 4: the velocity tells the noise.
+                expected = kept.sqrt() * expected + (1 - kept).sqrt() * noised
+        (gradient,) = torch.autograd.grad(encoded, images, (1 - kept) * (expected - noise))
         return gradient
 
     def _words(self, text: str, views: int) -> Tensor:
