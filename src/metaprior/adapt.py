@@ -206,7 +206,8 @@ def _resolved(
     given = inputs if inputs is not None else read_card(prior).get("inputs")
     if given is None:
         raise DataError(
-            f"prior: {prior} does not say how files become inputs; acquire it on images or a table, or on molecules"
+            f"prior: {prior} does not say how files become inputs; acquire it on images, a table or molecules; "
+            "one that makes fields is adapted by 'metaprior generate --views'"
         )
     return load(prior, net, device or "cpu"), given
 

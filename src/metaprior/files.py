@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old content or the new, never a part of it."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from torch import Tensor
 from metaprior.errors import DataError
 
 __all__ = ["check_writable", "replacing", "write_bytes", "write_tensors", "write_text"]
+
+_SHOWN = 32
+"""Letters of a file's name that a temporary one begins with: a longer name could not be had by both."""
 
 
 @contextlib.contextmanager
@@ -31,8 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         os.replace(temporary, path)
     except OSError as error:
-        # A full disk is reported without saying which file did not fit.
-        error.filename = error.filename or str(path)
+        # A full disk is reported without saying which file did not fit; and nobody has heard of the temporary one.
+        if error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -54,10 +59,12 @@ def check_writable(path: str | Path, argument: str = "out") -> None:
         Traceback (most recent call last):
         metaprior.errors.DataError: out: ...new is a folder; expected the name of a file
     """
-    if os.path.isdir(path):
+    if os.path.isdir(Path(path)):
         raise DataError(f"{argument}: {path} is a folder; expected the name of a file")
     try:
         _beside(Path(path)).unlink()
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(path)  # a name may be too long
     except OSError as error:
         raise DataError(f"{argument}: {path} cannot be written: {error.strerror}") from error
 
@@ -90,7 +97,9 @@ def _beside(path: Path) -> Path:
     """Return a new, empty file in the folder of a path."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:_SHOWN]}.", suffix=path.suffix)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(errno.ENOTDIR, "A folder on the way to it is a file", str(path)) from error
     except OSError as error:
         error.filename = str(path)
         raise

@@ -4,7 +4,8 @@ import torch
 from metaprior import MAML, read_card, save
 from metaprior.cli import main
 from metaprior.errors import DataError, MetapriorError
-from metaprior.fields import HyperFieldNet, HyperFields, generate, psnr, render_views
+from metaprior.fields import HyperFieldNet, HyperFields, Scenes, generate, load_field, psnr, render_views
+from metaprior.fields.generate import said
 from metaprior.nets import MLP
 from metaprior.registry import build
 
@@ -43,6 +44,35 @@ def test_unknown_words_are_warned_of_with_the_nearest_prompts(run):
         generate("a xylophone, a zebra, a xylophone", run)
 
 
+def test_an_unknown_word_leaves_the_others_understood():
+    with pytest.warns(UserWarning, match="'xylophone' was never met"):
+        assert said("a xylophone, a shiny sphere", Scenes(materials=2)) == "a xylophone a glossy ball"
+
+
+def test_what_is_no_thing_and_what_are_too_many_is_warned_of():
+    with pytest.warns(UserWarning, match="expected a shape, such as 'torus', in 'red'; got 'red'; the prior may make"):
+        assert said("red", Scenes()) == "red"
+    three = "a red ball on a green box on a red ball"
+    with pytest.warns(UserWarning, match="has 3 things, where scenes of acquisition had at most 2"):
+        assert said(three, Scenes(drawn=50)) == three
+
+
+def test_scenes_that_are_gone_are_not_asked_for(tmp_path):
+    source = Scenes(scenes=(str(tmp_path / "gone.glb"), "a red ball"))
+    assert said("a shiny red ball", source) == "a glossy red ball"
+
+
+def test_what_is_generated_is_written_as_a_network_too(run, tmp_path):
+    out, picture = tmp_path / "ball.safetensors", tmp_path / "ball.png"
+    assert main(["generate", "a red ball", "--prior", str(run), "--out", str(out)]) == 0
+    assert main(["render", str(out), "--out", str(picture), "--size", "8"]) == 0
+    assert picture.is_file()
+    network, _ = load_field(out)
+    field, weights = generate("a red ball", run)
+    points = torch.rand(1, 9, 3)
+    torch.testing.assert_close(network.field(network.weights, points), field(weights, points))
+
+
 def test_synonyms_mean_the_same():
     own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8)
     one, other = (generate(prompt, own)[1] for prompt in ("a shiny red donut", "a glossy red torus"))
@@ -75,6 +105,12 @@ def test_wrong_inputs(run, tmp_path, capsys):
         assert f"out: {place} " in capsys.readouterr().err  # said before the prior is looked for
     assert main(["generate", "a red ball", "--steps", "7", "--out", str(tmp_path / "b.glb")]) == 2
     assert "steps: expected --views or --guidance beside it" in capsys.readouterr().err
+    assert main(["generate", "a red ball"]) == 2
+    assert "out, turntable: expected a file" in capsys.readouterr().err
+    for film, told in (("a.png", "turntable: expected a film to end in .mp4 or .gif"), ("a.gif", "for a film")):
+        words = ["--turntable", str(tmp_path / film), "--background", "transparent"]
+        assert main(["generate", "a red ball", *words]) == 2
+        assert told in capsys.readouterr().err
     save(MAML(MLP(1, 1)), tmp_path)
     with pytest.raises(MetapriorError, match="prior: expected one that makes fields"):
         generate("a red ball", tmp_path)

@@ -67,9 +67,9 @@ def test_missing_images_and_singular_poses_are_counted_and_named(folder):
     path = changed(folder, change)
     told = (
         r"1 of 10 views with a missing image: \./train/r_3; "
-        r"2 of 10 views with a singular pose: \./train/r_5, \./train/r_6"
+        r"1 of 10 views with a singular pose: \./train/r_5; 1 of 10 views with a pose that is not finite: \./train/r_6"
     )
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=f"{told}; skip_bad leaves them out"):
         read_transforms(path)
     with pytest.warns(UserWarning, match=told):
         assert len(read_transforms(path, skip_bad=True)) == 7
@@ -136,6 +136,24 @@ def test_splits(folder):
     torch.testing.assert_close(held_out.cameras.poses, whole.cameras.poses[7:])
     with pytest.raises(DataError, match="no such file"):
         read_views(folder / "train")
+
+
+@pytest.mark.parametrize(
+    ("pose", "flaw"),
+    [
+        (None, "pose that is no 4 x 4 matrix"),
+        ([[1.0, 0, 0]], "pose that is no 4 x 4 matrix"),
+        ([[0.0] * 4] * 4, "singular pose"),
+        (np.diag([1.1, 1.1, 1.1, 1]).tolist(), "pose that scales or shears"),
+        (np.diag([1.0, 1, -1, 1]).tolist(), "pose that mirrors"),
+    ],
+)
+def test_what_is_wrong_with_a_pose_is_told(folder, pose, flaw):
+    def change(content):
+        content["frames"][2]["transform_matrix"] = pose
+
+    with pytest.raises(DataError, match=rf"1 of 10 views with a {flaw}: \./train/r_2"):
+        read_transforms(changed(folder, change))
 
 
 def test_npz(tmp_path):

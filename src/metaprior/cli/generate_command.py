@@ -9,17 +9,18 @@ from metaprior.files import check_writable
 
 __all__ = ["run"]
 
-_REFINING = ("views", "guidance", "changes", "steps")
+_ADAPTING = ("changes", "steps")
+_REFINING = ("views", "guidance", "convention", "skip_bad", *_ADAPTING)
 
 
 def run(words: Sequence[str]) -> None:
     """Write the field that a prior makes of a prompt, and whatever else is asked of it."""
-    from metaprior.fields.export import export
-    from metaprior.fields.generate import ZOO, generate, said, with_source
+    from metaprior.fields.export import check_background, export
+    from metaprior.fields.generate import ZOO, check_shows, generate, said, with_source
     from metaprior.fields.guidance import Diffusion
     from metaprior.fields.open import open_scene
     from metaprior.fields.refine import refine
-    from metaprior.fields.writers import check_kind
+    from metaprior.fields.writers import check_kind, kind_of
 
     parser = Parser("generate", "Make a mesh, a picture or a film of what a prompt says.")
     options = parser.options
@@ -27,10 +28,20 @@ def run(words: Sequence[str]) -> None:
     options.add_argument(
         "--prior", type=str, default=ZOO, help="a run folder, a checkpoint or zoo:NAME of 'hyperfields'"
     )
+    options.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="the file: .png, .mp4, .gif, .glb or .ply; or .safetensors, for 'metaprior render' and 'view'",
+    )
     options.add_argument("--turntable", type=str | None, default=None, help="also a film once around: .mp4 or .gif")
     options.add_argument(
-        "--views", type=str | None, default=None, help="posed pictures, a mesh or a scene to adapt the field to first"
+        "--views",
+        type=str | None,
+        default=None,
+        help="posed pictures, a mesh or a scene to adapt the field to first, at 64 pixels each way",
     )
+    options.add_function_arguments(open_scene, skip={"scene", "size", "views", "held_out"}, fail_untyped=False)
     options.add_argument(
         "--guidance",
         type=str | None,
@@ -42,18 +53,21 @@ def run(words: Sequence[str]) -> None:
         skip={"prior", "prompt", "views", "guidance", "rays", "samples", "learning_rate", "seed", "report", "watch"},
         fail_untyped=False,
     )
-    options.add_function_arguments(export, skip={"field", "weights"}, fail_untyped=False)
+    options.add_function_arguments(export, skip={"field", "weights", "out"}, fail_untyped=False)
     # Quick rather than large: what is made of a prompt is smooth, and a film has many pictures.
     options.set_defaults({"size": 128, "frames": 24, "rate": 12, "samples": 48})
     defaults = options.get_defaults()
     parsed = parser.parse(words)
-    for argument, kind in (("out", None), ("turntable", "film")):
-        if (file := parsed[argument]) is not None:
-            check_kind(file, kind)
-            check_writable(file, argument)
+    if parsed.out is None and parsed.turntable is None:
+        raise MetapriorError("out, turntable: expected a file to write, or two; got none")
+    files = {name: parsed[name] for name in ("out", "turntable") if parsed[name] is not None}
+    for name, file in files.items():
+        check_kind(file, "film" if name == "turntable" else None, name)
+        check_background(kind_of(file), parsed.background)
+        check_writable(file, name)
     if parsed.views is None and parsed.guidance is None:
-        for name in ("changes", "steps"):
-            if parsed[name] != defaults[name]:
+        for name in _ADAPTING:
+            if parsed[name] != defaults[name] or any(word.split("=")[0] == f"--{name}" for word in words):
                 raise MetapriorError(
                     f"{name}: expected --views or --guidance beside it, to adapt the field to; got neither"
                 )
@@ -64,12 +78,14 @@ def run(words: Sequence[str]) -> None:
         field, weights = generate(parsed.prompt, parsed.prior)
     else:
         prior, source = with_source(parsed.prior)
-        views = None if parsed.views is None else open_scene(parsed.views)[0]
+        opening = {"convention": parsed.convention, "skip_bad": parsed.skip_bad}
+        views = None if parsed.views is None else open_scene(parsed.views, **opening)[0]
+        prompt = said(parsed.prompt, source)
         guidance = None if parsed.guidance is None else Diffusion.load(parsed.guidance)
         with progress_bar("mse") as update:
             weights = refine(
                 prior,
-                said(parsed.prompt, source),
+                prompt,
                 views,
                 guidance=guidance,
                 changes=parsed.changes,
@@ -77,6 +93,6 @@ def run(words: Sequence[str]) -> None:
                 report=lambda line: update("adapting", line),
             )
         field = prior.net.field
-    for file in (parsed.out, parsed.turntable):
-        if file is not None:
-            console.print(export(field, weights, file, **asked))
+        check_shows(field, weights, prompt)
+    for file in files.values():
+        console.print(export(field, weights, file, **asked))

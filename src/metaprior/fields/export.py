@@ -8,10 +8,11 @@ import torch
 from metaprior.errors import MetapriorError, UnknownNameError
 from metaprior.fields.cameras import Cameras
 from metaprior.fields.field import Field, Weights
+from metaprior.fields.network import save_field
 from metaprior.fields.render import Rendered, render_views
 from metaprior.fields.writers import depth_picture, kind_of, normal_picture, write_film, write_mesh, write_picture
 
-__all__ = ["export"]
+__all__ = ["check_background", "export"]
 
 Shows = Literal["colour", "depth", "normals"]
 Background = Literal["white", "black", "transparent"]
@@ -37,12 +38,12 @@ def export(
     cells: int = 128,
     level: float = 10.0,
 ) -> str:
-    """Write a picture, a film once around, or a mesh of a field.
+    """Write a picture, a film once around, or a mesh of a field; or the field itself, as a network.
 
     Args:
         field: the shape of the field.
         weights: of one scene.
-        out: the file: .png, .mp4, .gif, .glb or .ply.
+        out: the file: .png, .mp4, .gif, .glb or .ply; or .safetensors, for `load_field`.
         size: width and height of a picture or film.
         shows: "colour", "depth" or "normals".
         background: "white", "black" or, for pictures, "transparent".
@@ -71,14 +72,17 @@ def export(
         '...a.png: a picture of 8 x 8 pixels'
     """
     kind = kind_of(out)
+    check_background(kind, background)
     for name, value, known in (("choice for shows", shows, _SHOWS), ("background", background, _BACKGROUNDS)):
         if value not in known:
             raise UnknownNameError(name, value, known)
     if kind == "mesh":
         faces = write_mesh(out, field, weights, cells, level)
         return f"{out}: a mesh of {faces:,} faces"
-    if kind == "film" and background == "transparent":
-        raise MetapriorError("background: 'transparent' is for pictures; expected white or black for a film")
+    if kind == "network":
+        save_field(out, field, weights)
+        numbers = sum(value[0].numel() for value in weights.values() if value.is_floating_point())
+        return f"{out}: a network of {numbers:,} numbers"
     number = frames if kind == "film" else 1
     cameras = Cameras.turntable(number, size, radius, field_of_view, elevation, azimuth)
     seen = render_views(field, weights, cameras, samples, normals=shows == "normals")
@@ -87,6 +91,12 @@ def export(
         return f"{out}: a film of {frames} frames of {size} x {size} pixels"
     write_picture(out, _shown(seen, shows, background)[0])
     return f"{out}: a picture of {size} x {size} pixels"
+
+
+def check_background(kind: str, background: Background) -> None:
+    """Raise MetapriorError if a background is none for a kind of file: before the work, rather than after it."""
+    if kind == "film" and background == "transparent":
+        raise MetapriorError("background: 'transparent' is for pictures; expected white or black for a film")
 
 
 def _shown(seen: Rendered, shows: Shows, background: Background) -> torch.Tensor:

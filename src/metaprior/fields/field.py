@@ -138,7 +138,7 @@ class Field:
         return self._density(weights, output[..., 0], points), output[..., 1:].sigmoid()
 
     def density_at(self, weights: Weights, points: Tensor) -> Tensor:
-        """Return the density `(S, P)` at points `(S, P, 3)`: what a call gives, in less time than the colour takes.
+        """Return the density `(S, P)` at points `(S, P, 3)`: what a call gives first, for less.
 
         Raises:
             ShapeError: if weights and points are of different numbers of scenes.
@@ -146,7 +146,7 @@ class Field:
         return self._density(weights, self._output(weights, points, None)[..., 0], points)
 
     def _output(self, weights: Weights, points: Tensor, directions: Tensor | None) -> Tensor:
-        """Return the logarithm of the density, without mask and blob, and the logits of the colour, `(S, P, 4)`."""
+        """Return what the density is made from, without mask and blob, and the logits of the colour, `(S, P, 4)`."""
         scenes = len(weights["layers.0.weight"])
         if points.ndim != 3 or points.shape[-1] != 3 or len(points) != scenes:
             raise ShapeError(f"points: expected shape (S, P, 3) with S = {scenes}, got {tuple(points.shape)}")

@@ -16,7 +16,7 @@ from metaprior.fields.field import Field, Weights
 from metaprior.fields.hyperfields import HyperFields
 from metaprior.fields.occupancy import frozen
 from metaprior.fields.render import render_views
-from metaprior.fields.scenes.grammar import parse
+from metaprior.fields.scenes.grammar import parse, synonym
 from metaprior.fields.source import Scenes
 from metaprior.fields.text import words_of
 from metaprior.registry import build
@@ -33,7 +33,8 @@ def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field,
     """Return the field that a prior makes of a prompt, with a mask of where it is empty.
 
     What the grammar of scenes can read is said in its own words; a word that the prior did not meet is warned of, with
-    the nearest prompts that it knows, and so is a field that shows nothing, or fog.
+    the nearest prompts that it knows, if the prior is given by where it lies; and so is a field that shows nothing, or
+    fog.
 
     Args:
         prompt: what to make.
@@ -71,7 +72,10 @@ def with_source(prior: HyperFields | str | Path) -> tuple[HyperFields, Scenes | 
 
 
 def said(prompt: str, source: Scenes | None = None) -> str:
-    """Return a prompt in the words of the grammar, if it can be read so; warn of words that no prompt of a source has.
+    """Return a prompt in the words of the grammar, as far as it can be read so; warn of what no prompt of a source has.
+
+    That is a word, or more things than its scenes have, or, where they are of the grammar, words in an order that tells
+    of no thing. Nothing is known of a source whose files are gone.
 
     Raises:
         DataError: if the prompt is empty.
@@ -80,18 +84,37 @@ def said(prompt: str, source: Scenes | None = None) -> str:
         >>> said("the shiny donut, red", Scenes(materials=2))
         'a glossy red torus'
     """
+    met = _met(source)
     try:
-        prompt = str(parse(prompt))
-    except DataError:
+        description = parse(prompt)
+    except DataError as error:
         if not words_of(prompt):
             raise  # else it is not of the grammar; whatever it is, the prior may have met it
-    met = source.words if source is not None else words_of(prompt)
-    new = [word for word in words_of(prompt) if word not in met]
-    if source is not None and new:
+        words = [synonym(word) if word not in met and synonym(word) in met else word for word in words_of(prompt)]
+        prompt, unread, things = " ".join(words), str(error), 0
+    else:
+        prompt, unread, things = str(description), "", len(description.things)
+    if source is None or not met:
+        return prompt
+    new = dict.fromkeys(word for word in words_of(prompt) if word not in met)
+    most = source.things if source.drawn else 1
+    if new:
         near = difflib.get_close_matches(prompt, source.prompts("train"), n=_SHOWN, cutoff=0.0)
-        never = f"{', '.join(map(repr, dict.fromkeys(new)))} {'was' if len({*new}) == 1 else 'were'} never met"
+        never = f"{', '.join(map(repr, new))} {'was' if len(new) == 1 else 'were'} never met"
         warnings.warn(f"prompt: {never} in acquisition; the nearest known: {'; '.join(near)}", stacklevel=3)
+    elif unread and not source.scenes:
+        warnings.warn(f"{unread}; the prior may make nothing of it", stacklevel=3)
+    elif things > most and not source.scenes:
+        warnings.warn(f"prompt: has {things} things, where scenes of acquisition had at most {most}", stacklevel=3)
     return prompt
+
+
+def _met(source: Scenes | None) -> set[str]:
+    """Return the words that were met in acquisition; none if they cannot be found out any more."""
+    try:
+        return set() if source is None else source.words
+    except (MetapriorError, OSError):
+        return set()
 
 
 def check_shows(field: Field, weights: Weights, prompt: str) -> None:

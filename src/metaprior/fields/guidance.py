@@ -51,7 +51,8 @@ class Diffusion:
         seed: of the noise.
 
     Raises:
-        MetapriorError: for numbers that cannot be, or a model that predicts neither the noise nor the velocity.
+        MetapriorError: if scale, least or size is not positive or `most` is out of range, or for a model that predicts
+            neither the noise nor the velocity.
     """
 
     def __init__(
@@ -73,7 +74,12 @@ class Diffusion:
         self.scale = scale
         self.least = least
         self.most = most
-        self.size = size or pipeline.unet.config.sample_size * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+        if size is None:
+            latents = pipeline.unet.config.sample_size
+            if not isinstance(latents, int):
+                raise MetapriorError(f"size: expected a number, since the model says {latents} of its own; got None")
+            size = latents * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+        self.size = size
         self.seed = seed
         for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
             part.requires_grad_(False).eval()

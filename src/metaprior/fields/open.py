@@ -33,7 +33,7 @@ def open_scene(
         scene: a prompt, such as "a red torus on a blue box"; or a mesh file; or a `transforms.json`, an `.npz`, or a
             folder of them; or a field, or a run of `metaprior fit`; or "kenney:NAME", or "lego", of the data under
             `$METAPRIOR_DATA`.
-        size: the width of the pictures; larger ones are made smaller.
+        size: the width of the pictures; posed ones are brought to it.
         views: how many to render, where there is something to render.
         held_out: how many to render besides, from other sides.
         convention: of the poses of posed pictures.

@@ -22,6 +22,8 @@ from metaprior.fields.views import Views
 
 __all__ = ["read_npz", "read_transforms", "read_views"]
 
+_SINGULAR, _ROUGH = 1e-6, 1e-2
+"""Below the first, the determinant of a rotation is nothing; to the second, rows may fail to be of length one."""
 _SHOWN = 5
 _IMAGES = (".png", ".jpg", ".jpeg")
 
@@ -93,9 +95,8 @@ def read_npz(path: str | Path, convention: Convention = "opengl") -> Views:
             f"{path}: expected images (V, H, W, 3 or 4) and poses (V, 4, 4); got {images.shape}, {poses.shape}"
         )
     _, height, width, _ = images.shape
-    bad = [str(view) for view, pose in enumerate(poses) if _singular(pose)]
-    if bad:
-        raise DataError(f"{path}: {_listed('singular pose', bad, len(poses))}")
+    if told := _told([(_flaw(pose), str(view)) for view, pose in enumerate(poses)]):
+        raise DataError(f"{path}: {told}")
     seen = torch.from_numpy(images).float() / (255 if images.dtype == np.uint8 else 1)
     count = len(images)
     cameras = Cameras(
@@ -129,15 +130,13 @@ def _read_frames(
     frames: list[tuple[Path, dict[str, Any]]], path: Path, convention: Convention, skip_bad: bool
 ) -> tuple[Views, list[tuple[Path, dict[str, Any]]]]:
     found = [(own, frame, _image_file(own.parent, str(frame.get("file_path", "")))) for own, frame in frames]
-    absent = [str(frame.get("file_path")) for _, frame, image in found if image is None]
-    singular = [str(frame.get("file_path")) for _, frame, _ in found if _singular(frame.get("transform_matrix"))]
-    problems = [("missing image", absent), ("singular pose", singular)]
-    told = "; ".join(_listed(what, names, len(frames)) for what, names in problems if names)
-    good = [
-        (own, frame, image) for own, frame, image in found if image and not _singular(frame.get("transform_matrix"))
-    ]
+    flaws = [_flaw(frame.get("transform_matrix")) for _, frame, _ in found]
+    names = [str(frame.get("file_path")) for _, frame, _ in found]
+    absent = ["" if image else "missing image" for _, _, image in found]
+    told = "; ".join(filter(None, (_told(list(zip(what, names, strict=True))) for what in (absent, flaws))))
+    good = [(own, frame, image) for (own, frame, image), flaw in zip(found, flaws, strict=True) if image and not flaw]
     if told and (not skip_bad or not good):
-        raise DataError(f"{path}: {told}")
+        raise DataError(f"{path}: {told}{'; skip_bad leaves them out' if good else ''}")
     if told:
         warnings.warn(f"{path}: {told}; they are left out", stacklevel=3)
     images = [_image(image) for _, _, image in good]
@@ -206,17 +205,30 @@ def _image(path: Path) -> Tensor:
         raise DataError(f"{path}: is no image: {error}") from error
 
 
-def _singular(pose: Any) -> bool:
+def _flaw(pose: Any) -> str:
+    """Return what is wrong with a pose, which should turn and shift; nothing if it does no more."""
     try:
         matrix = np.asarray(pose, dtype=float)
     except (TypeError, ValueError):
-        return True
-    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
-        return True
+        matrix = np.zeros(0)
+    if matrix.shape != (4, 4):
+        return "pose that is no 4 x 4 matrix"
+    if not np.isfinite(matrix).all():
+        return "pose that is not finite"
     turn = matrix[:3, :3]
-    return bool(np.abs(turn @ turn.T - np.eye(3)).max() > 1e-2)
+    size = np.linalg.det(turn)
+    if abs(size) < _SINGULAR:
+        return "singular pose"
+    if size < 0:
+        return "pose that mirrors"
+    return "pose that scales or shears" if np.abs(turn @ turn.T - np.eye(3)).max() > _ROUGH else ""
 
 
-def _listed(what: str, names: list[str], total: int) -> str:
-    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return f"{len(names)} of {total} views with a {what}: {shown}"
+def _told(flaws: list[tuple[str, str]]) -> str:
+    """Say how many views have each flaw, and which, of flaws and names; views without any have an empty one."""
+    said = []
+    for what in dict.fromkeys(flaw for flaw, _ in flaws if flaw):
+        names = [name for flaw, name in flaws if flaw == what]
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        said.append(f"{len(names)} of {len(flaws)} views with a {what}: {shown}")
+    return "; ".join(said)

@@ -19,6 +19,7 @@ from metaprior.fields.guidance import Guidance
 from metaprior.fields.hyperfields import HyperFields
 from metaprior.fields.occupancy import between, frozen
 from metaprior.fields.render import render
+from metaprior.fields.text import encode
 from metaprior.fields.views import Views
 from metaprior.run import Progress
 
@@ -200,8 +201,9 @@ def _changing(
 ) -> tuple[list[tuple[list[Tensor], float]], Callable[[], Weights]]:
     """Return what changes, with factors of the learning rate, and what gives the weights of the field."""
     net = prior.net
+    about = encode([prompt], prior.text)._asdict()
     with torch.no_grad():
-        state = prior.start(1, about=[prompt])
+        state = prior.start(1, about=about)
     if changes == "weights":
         return _own(prior.field_weights(state))
     if changes == "code":
@@ -213,7 +215,7 @@ def _changing(
         read = lambda: net.whole(net.write(code))  # noqa: E731
     else:
         parameters = list(net.parameters())
-        read = lambda: net.whole(prior.start(1, about=[prompt]).weights)  # noqa: E731
+        read = lambda: net.whole(prior.start(1, about=about).weights)  # noqa: E731
     for value in parameters:
         value.requires_grad_()
     return [(parameters, 1.0)], read

@@ -177,8 +177,8 @@ def _shares(depth: Tensor, ray: Tensor, in_front: Tensor) -> Tensor:
         ray: of each sample, in order.
         in_front: the optical depth in front of the first of these samples, of each ray.
     """
-    # One sum for all rays, in double precision, which Apple's GPUs lack, less what it was where the ray began.
-    after = (depth if depth.device.type == "mps" else depth.double()).cumsum(0)
+    # One sum for all rays, in double precision, less what it was where the ray began.
+    after = depth.double().cumsum(0)
     before = after - depth
     before = before - before.index_select(0, _begins(ray, len(in_front)))
     before = before.to(depth.dtype).clamp(min=0) + in_front.index_select(0, ray)

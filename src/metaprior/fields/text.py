@@ -132,6 +132,7 @@ def _load(encoder: str) -> tuple[Any, Any]:
 
     def found(offline: bool) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=offline)
+        # Other formats of weights than this can hold programs.
         return tokenizer, AutoModel.from_pretrained(str(folder), local_files_only=offline, use_safetensors=True)
 
     try:

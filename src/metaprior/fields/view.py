@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metaprior.errors import check_positive, missing
+from metaprior.errors import MetapriorError, check_positive, missing
 from metaprior.fields.cameras import Cameras, converted
 from metaprior.fields.field import Field, Weights
 from metaprior.fields.render import render_views
@@ -72,7 +72,7 @@ class View:
                 try:
                     self.field, self.weights = make(line.value)
                     said.content = ""
-                except ValueError as error:
+                except MetapriorError as error:
                     said.content = str(error)
                 for client in self.server.get_clients().values():
                     self._draw(client)

@@ -71,7 +71,7 @@ class Views:
         return Rays(rays.origins.flatten(0, 1), rays.directions.flatten(0, 1)), seen.flatten(0, 2)
 
     def resized(self, width: int) -> "Views":
-        """Return smaller pictures, each pixel the mean of what it covers; depth, normals and labels are dropped."""
+        """Return pictures of another width, pixels the mean of what they cover, without depth, normals and labels."""
         if width == self.cameras.width:
             return self
         cameras = self.cameras.enlarged(width / self.cameras.width)

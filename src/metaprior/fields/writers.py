@@ -21,6 +21,7 @@ from metaprior.files import replacing, write_bytes
 __all__ = [
     "FILMS",
     "MESHES",
+    "NETWORKS",
     "PICTURES",
     "check_kind",
     "depth_picture",
@@ -36,11 +37,13 @@ __all__ = [
 PICTURES = (".png",)
 FILMS = (".mp4", ".gif")
 MESHES = (".glb", ".ply")
+NETWORKS = (".safetensors",)
+_ENDINGS = {"picture": PICTURES, "film": FILMS, "mesh": MESHES, "network": NETWORKS}
 _SMALLEST_PART = 0.02
 
 
-def kind_of(path: str | Path) -> str:
-    """Return whether a file name is that of a "picture", a "film" or a "mesh".
+def kind_of(path: str | Path, argument: str = "out") -> str:
+    """Return whether a file name is that of a "picture", a "film", a "mesh" or a "network".
 
     Raises:
         MetapriorError: if it has another ending.
@@ -50,23 +53,30 @@ def kind_of(path: str | Path) -> str:
         'mesh'
     """
     suffix = Path(path).suffix.lower()
-    for kind, endings in (("picture", PICTURES), ("film", FILMS), ("mesh", MESHES)):
+    for kind, endings in _ENDINGS.items():
         if suffix in endings:
             return kind
-    raise MetapriorError(f"out: {UnknownNameError('format', suffix or str(path), (*PICTURES, *FILMS, *MESHES))}")
+    every = [ending for endings in _ENDINGS.values() for ending in endings]
+    raise MetapriorError(f"{argument}: {UnknownNameError('format', suffix or str(path), every)}")
 
 
-def check_kind(path: str | Path, kind: str | None = None) -> None:
+def check_kind(path: str | Path, kind: str | None = None, argument: str = "out") -> None:
     """Raise MetapriorError unless a file name is that of some kind: before the work, rather than after it.
+
+    Args:
+        path: of the file.
+        kind: "picture", "film", "mesh" or "network"; None for any of them.
+        argument: the name by which the user gave it.
 
     Example:
         >>> check_kind("a.glb", "film")
         Traceback (most recent call last):
         metaprior.errors.MetapriorError: out: expected a film to end in .mp4 or .gif, got 'a.glb'
     """
-    if kind_of(path) != (kind or kind_of(path)):
-        endings = " or ".join({"picture": PICTURES, "film": FILMS, "mesh": MESHES}[str(kind)])
-        raise MetapriorError(f"out: expected a {kind} to end in {endings}, got '{path}'")
+    if kind is None:
+        kind_of(path, argument)
+    elif Path(path).suffix.lower() not in _ENDINGS[kind]:
+        raise MetapriorError(f"{argument}: expected a {kind} to end in {' or '.join(_ENDINGS[kind])}, got '{path}'")
 
 
 def write_picture(path: str | Path, picture: Tensor) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "every",
     "held_out",
     "parse",
+    "synonym",
 ]
 
 COLOURS: dict[str, tuple[float, float, float]] = {
@@ -192,6 +193,16 @@ def _thing(words: list[str], prompt: str) -> Thing:
             said = f"'{' '.join(words)}'" if words else "a relation with nothing beside it"
             raise DataError(f"prompt: expected a {kind}, such as '{example}', in '{prompt}'; got {said}")
     return Thing(**found)
+
+
+def synonym(word: str) -> str:
+    """Return the word of the grammar for another that means the same; any other word stays as it is.
+
+    Example:
+        >>> synonym("shiny"), synonym("teapot")
+        ('glossy', 'teapot')
+    """
+    return _SYNONYMS.get(word, word)
 
 
 def every(
