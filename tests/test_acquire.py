@@ -200,6 +200,38 @@ def test_the_learning_rate_falls_along_a_half_cosine():
     assert acquire(Slope(), Sinusoid(), steps=10, anneal=False, validations=0).prior.weight.item() == -10
 
 
+def test_the_learning_rate_rises_and_falls_tenfold_again_and_again():
+    settings = {"steps": 8, "validations": 0}
+    warmed = acquire(Slope(), Sinusoid(), anneal=False, warm_up=4, **settings).prior.weight.item()
+    assert warmed == pytest.approx(-(0.2 + 0.4 + 0.6 + 0.8 + 4 * 1.0))
+    falling = acquire(Slope(), Sinusoid(), tenth=5, **settings).prior.weight.item()
+    assert falling == pytest.approx(-sum(0.1 ** (step / 5) for step in range(8)))
+
+
+def test_the_moving_average_is_what_is_saved_and_returned(tmp_path, slope_is_registered):
+    settings = {"steps": 3, "validations": 0, "anneal": False, "average": 0.5, "out": tmp_path}
+    acquired = acquire(Slope(), Sinusoid(), **settings)
+    assert acquired.prior.weight.item() == -2.25  # of -1, -2 and -3: -1, then -1.5, then -2.25
+    assert load(tmp_path).weight.item() == -2.25
+    assert acquire(Slope(), Sinusoid(), **settings | {"steps": 4}, resume=True).prior.weight.item() == -3.125
+
+
+def test_a_run_with_a_moving_average_goes_on_as_one_that_was_not_stopped(tmp_path):
+    def run(**arguments):
+        settings = {"steps": 9, "validations": 3, "validation_tasks": 4, "tasks_per_step": 3}
+        return acquire(maml(), Sinusoid(), average=0.9, warm_up=3, tenth=20, **settings, **arguments)
+
+    whole = run()
+    with pytest.raises(Stop):
+        run(out=tmp_path, save_every=0, report=stop_at(7))
+    resumed = run(out=tmp_path, resume=True)
+    assert same(resumed.prior, whole.prior)
+    assert same(load(tmp_path), whole.prior)
+    assert [line.validation for line in resumed.log] == [line.validation for line in whole.log]
+    plain = acquire(maml(), Sinusoid(), steps=9, validations=0, tasks_per_step=3, warm_up=3, tenth=20)
+    assert not same(plain.prior, whole.prior)
+
+
 def test_the_gradient_is_clipped_and_the_learning_rate_given():
     settings = {"steps": 1, "validations": 0}
     assert acquire(Slope(slope=50), Sinusoid(), **settings).prior.weight.item() == pytest.approx(-10, rel=1e-3)
@@ -293,6 +325,9 @@ def test_acquiring_helps():
         (maml, {}, "steps, budget: expected one of them"),
         (maml, {"steps": 0}, "steps: expected a positive number, got 0"),
         (maml, {"budget": -1.0}, "budget: expected a positive number, got -1.0"),
+        (maml, {"steps": 1, "tenth": 0}, "tenth: expected a positive number, got 0"),
+        (maml, {"steps": 1, "warm_up": -1}, "warm_up: expected 0 steps or more, got -1"),
+        (maml, {"steps": 1, "average": 1.0}, "average: expected from 0 to less than 1, got 1.0"),
         (maml, {"steps": 1, "tasks_per_step": 0}, "tasks_per_step: expected a positive number, got 0"),
         (conv, {"steps": 1}, "ProtoNet is for classification tasks; Sinusoid has regression tasks"),
         (Slope, {"steps": 1, "out": "unused"}, "Slope is not registered"),

@@ -58,6 +58,9 @@ def acquire(
     learning_rate: float | None = None,
     optimiser: Literal["adam", "sgd"] | None = None,
     anneal: bool = True,
+    tenth: int | None = None,
+    warm_up: int = 0,
+    average: float = 0.0,
     clip: float | None = 10.0,
     seed: int = 0,
     validations: int = 20,
@@ -80,6 +83,10 @@ def acquire(
         learning_rate: of the outer optimiser; None for what the prior suggests.
         optimiser: the outer optimiser; None for what the prior suggests.
         anneal: let the learning rate fall to zero along a half cosine.
+        tenth: let it fall without end instead, to a tenth in so many steps; None for the former.
+        warm_up: steps over which the learning rate rises to its top.
+        average: keep a moving average of the parameters, of which each step leaves so much; it is what is validated,
+            saved and returned. 0 for none.
         clip: the largest norm of the outer gradient; None for no limit.
         seed: of the tasks, and of networks that draw random numbers.
         validations: how often to score the validation tasks, evenly over the run; 0 for never.
@@ -109,7 +116,13 @@ def acquire(
     """
     if steps is None and budget is None:
         raise MetapriorError("steps, budget: expected one of them, or both; got neither")
-    check_positive(steps=steps, budget=budget, tasks_per_step=tasks_per_step, learning_rate=learning_rate, clip=clip)
+    check_positive(
+        steps=steps, budget=budget, tasks_per_step=tasks_per_step, learning_rate=learning_rate, clip=clip, tenth=tenth
+    )
+    if warm_up < 0:
+        raise MetapriorError(f"warm_up: expected 0 steps or more, got {warm_up}")
+    if not 0 <= average < 1:
+        raise MetapriorError(f"average: expected from 0 to less than 1, got {average}")
     if validations:
         check_positive(validations=validations, validation_tasks=validation_tasks)
     check_fit(prior, source)
@@ -136,12 +149,14 @@ def acquire(
         "learning_rate": top_rate,
         "anneal": anneal,
         "clip": clip,
+        # Files of runs that knew nothing of these say nothing of them.
+        **{name: value for name, value in (("tenth", tenth), ("warm_up", warm_up), ("average", average)) if value},
     }
     draws = Draws(source, tasks_per_step or suggested["tasks_per_step"], seeded(seed, "train"))
     # Fused, a step of Adam over millions of parameters takes a tenth of the time; but it takes no notice of strides,
     # which may differ between a parameter that is not contiguous and its restored moments, and is then wrong.
     fused = all(parameter.is_contiguous() for parameter in parameters)
-    run = Run(prior, kind(parameters, lr=top_rate, fused=fused), draws, options=options)
+    run = Run(prior, kind(parameters, lr=top_rate, fused=fused), draws, options=options, average=average)
     device = parameters[0].device
     validation = validation_set(source, validation_tasks) if validations else None
     saved = time.monotonic()
@@ -152,7 +167,8 @@ def acquire(
         nonlocal kept_step
         if folder is not None:
             kept_step = run.step
-            save(prior, folder, step=run.step, seconds=run.seconds, **card)
+            with run.averaged():
+                save(prior, folder, step=run.step, seconds=run.seconds, **card)
             run.save(folder)
             write_log(folder / LOG_FILE, run.log)
 
@@ -167,25 +183,28 @@ def acquire(
             kept_step = run.step
         while fraction() < 1 and not interrupted.is_set():
             before, start = fraction(), time.perf_counter()
-            if anneal:
-                run.optimiser.param_groups[0]["lr"] = top_rate * 0.5 * (1 + math.cos(math.pi * before))
+            share = 0.1 ** (run.step / tenth) if tenth else 0.5 * (1 + math.cos(math.pi * before)) if anneal else 1.0
+            run.optimiser.param_groups[0]["lr"] = top_rate * share * min((run.step + 1) / (warm_up + 1), 1.0)
             episode = run.draws.next().to(device)
             loss, gradient = _outer_step(prior, episode, run.optimiser, parameters, clip)
             for name, number in (("loss", loss), ("gradient", gradient)):
                 if not math.isfinite(number):
                     kept = f"; the checkpoint in {folder} is of step {kept_step}" if kept_step else ""
                     raise AcquireError(f"{name}: became {number} at step {run.step + 1}{kept}; try a smaller step size")
+            run.follow()
             run.step += 1
             run.seconds += time.perf_counter() - start
             run.losses.append(loss)
             due = validation and int(min(fraction(), 1) * validations) > int(before * validations)
-            score = evaluate(prior, validation).mean if validation and due else None
+            with run.averaged() if due else contextlib.nullcontext():
+                score = evaluate(prior, validation).mean if validation and due else None
             line = Progress(run.step, run.seconds, min(fraction(), 1.0), sum(run.losses) / len(run.losses), score)
             if due or fraction() >= 1:
                 run.log.append(line)
                 run.losses.clear()
             if due and folder is not None:
-                _look(prior, source, folder, line.fraction)
+                with run.averaged():
+                    _look(prior, source, folder, line.fraction)
             write_event(line, loss)
             if report is not None:
                 report(line)
@@ -193,6 +212,7 @@ def acquire(
                 keep()
                 saved = time.monotonic()
     keep()
+    run.settle()
     return Acquired(prior.eval(), run.log, interrupted.is_set())
 
 

@@ -55,6 +55,7 @@ class Run:
         log: a line for each validation.
         losses: of the steps since the last line.
         options: what must be the same when a run goes on, ready for JSON.
+        average: how much of the moving average of the parameters each step leaves; 0 for no such average.
     """
 
     prior: Prior
@@ -65,12 +66,49 @@ class Run:
     log: list[Progress] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    average: float = 0.0
+    averages: dict[str, Tensor] = field(default_factory=dict)
+
+    def follow(self) -> None:
+        """Let the averages, if there are any, follow the parameters by a step."""
+        if not self.average:
+            return
+        for name, parameter in self._learning():
+            now = parameter.detach()
+            self.averages.setdefault(name, now.clone()).lerp_(now, 1 - self.average)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the prior has the averages in place of its parameters, if there are any."""
+        if not self.averages:
+            yield
+            return
+        own = {name: parameter.detach().clone() for name, parameter in self._learning()}
+        self._take(self.averages)
+        try:
+            yield
+        finally:
+            self._take(own)
+
+    def settle(self) -> None:
+        """Leave the averages, if there are any, in the prior."""
+        if self.averages:
+            self._take(self.averages)
+
+    def _learning(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, own) for name, own in self.prior.named_parameters() if own.requires_grad)
+
+    def _take(self, values: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self._learning():
+                parameter.copy_(values[name])
 
     def save(self, folder: Path) -> None:
         """Write everything to a file in a folder."""
         state = self.optimiser.state_dict()["state"]
         named = {f"prior.{name}": value for name, value in self.prior.state_dict().items()}
         named |= {f"optimiser.{index}.{key}": value for index, part in state.items() for key, value in part.items()}
+        named |= {f"average.{name}": value for name, value in self.averages.items()}
         named["generator"], place = self.draws.state()
         named["torch"] = torch.get_rng_state()
         log = [asdict(line) for line in self.log]
@@ -102,6 +140,9 @@ class Run:
             self.prior.load_state_dict({k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)})
         except RuntimeError as error:
             raise AcquireError(f"resume: {path} is of another prior ({error}); start again without --resume") from error
+        device = next(self.prior.parameters()).device
+        prefix = "average."
+        self.averages = {k.removeprefix(prefix): v.to(device) for k, v in named.items() if k.startswith(prefix)}
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in named.items():
             if name.startswith("optimiser."):

@@ -221,3 +221,15 @@ def test_wrong_settings_are_named(prior):
         prior().start(2, about=["a red ball"])
     with pytest.raises(ShapeError, match="T = 2"):
         prior().observe(prior().start(2), Examples(torch.zeros(3, 4, 6), torch.zeros(3, 4, 4)))
+
+
+def test_the_entropy_of_opacity_counts_as_much_as_it_is_told_to(prior):
+    source = Scenes(shapes=1, colours=2, held_out=0, size=8, views=5, shots=1, queries=64, text="words")
+    episode = source.sample(2, torch.Generator().manual_seed(0))
+    plain, weighted = (prior(culling=0, entropy_weight=weight) for weight in (0.0, 0.25))
+    opacity = plain.predict(plain.start(2, about=episode.about), episode.query.x)[..., 3].double().clamp(1e-5, 1 - 1e-5)
+    entropy = -(opacity * opacity.log() + (1 - opacity) * (1 - opacity).log()).mean()
+    assert entropy > 0.01
+    assert (weighted.loss(episode) - plain.loss(episode)).item() == pytest.approx(0.25 * entropy.item(), rel=1e-3)
+    weighted.loss(episode).backward()
+    assert all(value.grad is None or value.grad.isfinite().all() for value in weighted.parameters())
