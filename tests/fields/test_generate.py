@@ -4,7 +4,20 @@ import torch
 from metaprior import MAML, read_card, save
 from metaprior.cli import main
 from metaprior.errors import DataError, MetapriorError
-from metaprior.fields import HyperFieldNet, HyperFields, Scenes, generate, load_field, psnr, render_views
+from metaprior.fields import (
+    AnalyticScene,
+    Cameras,
+    HyperFieldNet,
+    HyperFields,
+    Scenes,
+    between_prompts,
+    generate,
+    load_field,
+    psnr,
+    refine,
+    render_views,
+)
+from metaprior.fields.export import export
 from metaprior.fields.generate import said
 from metaprior.nets import MLP
 from metaprior.registry import build
@@ -73,6 +86,24 @@ def test_what_is_generated_is_written_as_a_network_too(run, tmp_path):
     torch.testing.assert_close(network.field(network.weights, points), field(weights, points))
 
 
+def test_everything_is_computed_where_the_weights_are(tmp_path):
+    """In double precision, which, as another device, cannot be mixed with what tensors are by default."""
+    own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8).double()
+    views = AnalyticScene("a red ball").views(Cameras.on_sphere(3, size=12))
+    field, weights = generate("a red ball", own)
+    for ending in ("png", "gif", "ply", "safetensors"):
+        export(field, weights, tmp_path / f"a.{ending}", size=8, frames=2, samples=8, cells=16, level=0.1)
+    assert render_views(field, weights, Cameras.turntable(1, 8), 8, normals=True).normals.dtype == torch.float64
+    few = {"steps": 2, "samples": 8}
+    for changes in ("everything", "code", "last", "weights"):
+        refined = refine(own, "a red ball", views, changes=changes, rays=32, **few)
+        assert refined["layers.0.weight"].dtype == torch.float64
+    refine(own, "a red ball", guidance=lambda images, text, step: images.float(), changes="code", **few)
+    for through in ("code", "tokens"):
+        between = between_prompts(own, "a red ball", "a green box on a ball", frames=2, through=through)
+        assert between["layers.0.weight"].dtype == torch.float64
+
+
 def test_synonyms_mean_the_same():
     own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8)
     one, other = (generate(prompt, own)[1] for prompt in ("a shiny red donut", "a glossy red torus"))
@@ -105,6 +136,8 @@ def test_wrong_inputs(run, tmp_path, capsys):
         assert f"out: {place} " in capsys.readouterr().err  # said before the prior is looked for
     assert main(["generate", "a red ball", "--steps", "7", "--out", str(tmp_path / "b.glb")]) == 2
     assert "steps: expected --views or --guidance beside it" in capsys.readouterr().err
+    assert main(["generate", "a red ball", "--device", "abacus", "--out", str(tmp_path / "b.glb")]) == 2
+    assert "--device: 'abacus' cannot be used here" in capsys.readouterr().err
     assert main(["generate", "a red ball"]) == 2
     assert "out, turntable: expected a file" in capsys.readouterr().err
     for film, told in (("a.png", "turntable: expected a film to end in .mp4 or .gif"), ("a.gif", "for a film")):

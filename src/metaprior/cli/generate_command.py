@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
+from metaprior.cli.choices import to_device
 from metaprior.cli.display import console, progress_bar
 from metaprior.errors import MetapriorError, check_positive
 from metaprior.files import check_writable
@@ -16,7 +17,7 @@ _REFINING = ("views", "guidance", "convention", "skip_bad", *_ADAPTING)
 def run(words: Sequence[str]) -> None:
     """Write the field that a prior makes of a prompt, and whatever else is asked of it."""
     from metaprior.fields.export import check_background, export
-    from metaprior.fields.generate import ZOO, check_shows, generate, said, with_source
+    from metaprior.fields.generate import ZOO, check_shows, said, with_source, written
     from metaprior.fields.guidance import Diffusion
     from metaprior.fields.open import open_scene
     from metaprior.fields.refine import refine
@@ -54,6 +55,7 @@ def run(words: Sequence[str]) -> None:
         fail_untyped=False,
     )
     options.add_function_arguments(export, skip={"field", "weights", "out"}, fail_untyped=False)
+    options.add_argument("--device", default="cpu", help="where to compute the field: cpu, cuda, cuda:1")
     # Quick rather than large: what is made of a prompt is smooth, and a film has many pictures.
     options.set_defaults({"size": 128, "frames": 24, "rate": 12, "samples": 48})
     defaults = options.get_defaults()
@@ -71,16 +73,17 @@ def run(words: Sequence[str]) -> None:
                 raise MetapriorError(
                     f"{name}: expected --views or --guidance beside it, to adapt the field to; got neither"
                 )
-    skipped = {"config", "threads", "prompt", "prior", "turntable", "out", *_REFINING}
+    skipped = {"config", "threads", "prompt", "prior", "device", "turntable", "out", *_REFINING}
     asked = {key: value for key, value in vars(parsed).items() if key not in skipped}
     check_positive(**{key: asked[key] for key in ("size", "samples", "cells", "frames", "rate")})
+    prior, source = with_source(parsed.prior)
+    to_device(prior, parsed.device)
+    prompt = said(parsed.prompt, source)
     if parsed.views is None and parsed.guidance is None:
-        field, weights = generate(parsed.prompt, parsed.prior)
+        weights = written(prior, prompt)
     else:
-        prior, source = with_source(parsed.prior)
         opening = {"convention": parsed.convention, "skip_bad": parsed.skip_bad}
         views = None if parsed.views is None else open_scene(parsed.views, **opening)[0]
-        prompt = said(parsed.prompt, source)
         guidance = None if parsed.guidance is None else Diffusion.load(parsed.guidance)
         with progress_bar("mse") as update:
             weights = refine(
@@ -92,7 +95,6 @@ def run(words: Sequence[str]) -> None:
                 steps=parsed.steps,
                 report=lambda line: update("adapting", line),
             )
-        field = prior.net.field
-        check_shows(field, weights, prompt)
+    check_shows(prior.net.field, weights, prompt)
     for file in files.values():
-        console.print(export(field, weights, file, **asked))
+        console.print(export(prior.net.field, weights, file, **asked))

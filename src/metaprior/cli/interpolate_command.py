@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
+from metaprior.cli.choices import to_device
 from metaprior.cli.display import console
 from metaprior.files import check_writable
 
@@ -23,12 +24,14 @@ def run(words: Sequence[str]) -> None:
         "--prior", type=str, default=ZOO, help="a run folder, a checkpoint or zoo:NAME of 'hyperfields'"
     )
     options.add_argument("--out", type=str, default="between.mp4", help="the film: .mp4 or .gif")
+    options.add_argument("--device", default="cpu", help="where to compute the fields: cpu, cuda, cuda:1")
     options.add_argument("--rate", type=int, default=16, help="frames a second")
     options.add_function_arguments(film_between, skip={"prior", "first", "second"}, fail_untyped=False)
     parsed = parser.parse(words)
     check_kind(parsed.out, "film")
     check_writable(parsed.out)
     prior, source = with_source(parsed.prior)
+    to_device(prior, parsed.device)
     asked = {name: parsed[name] for name in ("frames", "size", "through", "turn", "samples")}
     film = film_between(prior, said(parsed.first, source), said(parsed.second, source), **asked)
     write_film(parsed.out, film, parsed.rate)

@@ -39,6 +39,10 @@ class Rays(NamedTuple):
         """Return some of the rays along the axis R."""
         return Rays(self.origins[..., chosen, :], self.directions[..., chosen, :])
 
+    def to(self, like: Tensor) -> "Rays":
+        """Return the rays on the device of a tensor, and in its precision."""
+        return Rays(self.origins.to(like), self.directions.to(like))
+
 
 @dataclass(frozen=True, eq=False)
 class Cameras:

@@ -21,7 +21,7 @@ from metaprior.fields.source import Scenes
 from metaprior.fields.text import words_of
 from metaprior.registry import build
 
-__all__ = ["ZOO", "check_shows", "generate", "said", "with_source"]
+__all__ = ["ZOO", "check_shows", "generate", "said", "with_source", "written"]
 
 ZOO = "zoo:scenes"
 """The prior that comes with the library."""
@@ -46,11 +46,16 @@ def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field,
     """
     prior, source = with_source(prior)
     prompt = said(prompt, source)
-    with torch.no_grad():
-        state = prior.eval().start(1, about=[prompt])
-    weights = frozen(prior.net.field, prior.field_weights(state), cells=48)
+    weights = written(prior, prompt)
     check_shows(prior.net.field, weights, prompt)
     return prior.net.field, weights
+
+
+def written(prior: HyperFields, prompt: str) -> Weights:
+    """Return the weights that a prior writes for a prompt, which it is told as it is, with a mask of what is empty."""
+    with torch.no_grad():
+        state = prior.eval().start(1, about=[prompt])
+    return frozen(prior.net.field, prior.field_weights(state), cells=48)
 
 
 def with_source(prior: HyperFields | str | Path) -> tuple[HyperFields, Scenes | None]:

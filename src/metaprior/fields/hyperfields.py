@@ -147,9 +147,8 @@ class HyperFields(Prior):
             code = self.net.blank.expand(tasks, -1)
         else:
             if isinstance(about, Sequence) and all(isinstance(prompt, str) for prompt in about):
-                features = encode(about, self.text)
-                about = {"tokens": features.tokens.to(self.net.blank), "mask": features.mask.to(self.net.blank.device)}
-            tokens, mask = about["tokens"], about["mask"]
+                about = encode(about, self.text)._asdict()
+            tokens, mask = about["tokens"].to(self.net.blank), about["mask"].to(self.net.blank.device)
             if len(tokens) != tasks or tokens.shape[-1] != self.net.text_size:
                 wanted = f"(T, L, D) with T = {tasks} and D = {self.net.text_size}"
                 raise ShapeError(f"about: expected tokens of shape {wanted}, got {tuple(tokens.shape)}")

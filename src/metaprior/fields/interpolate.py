@@ -52,11 +52,10 @@ def between_prompts(
         text = encode([first, second], prior.text)
         if through == "code":
             ends = prior.start(2, about=text._asdict()).code
-            codes = ends[0] + share * (ends[1] - ends[0])
-        else:
-            tokens = text.tokens[0] + share[..., None] * (text.tokens[1] - text.tokens[0])
-            codes = prior.net.read(tokens, _either(text.mask).expand(frames, -1))
-        return prior.net.whole(prior.net.write(codes))
+            return prior.net.whole(prior.net.write(ends[0] + share.to(ends) * (ends[1] - ends[0])))
+        tokens = text.tokens[0] + share[..., None] * (text.tokens[1] - text.tokens[0])
+        mask = text.mask.any(0).expand(frames, -1)
+        return prior.net.whole(prior.start(frames, about={"tokens": tokens, "mask": mask}).weights)
 
 
 def film_between(
@@ -88,7 +87,3 @@ def film_between(
         own = frozen(prior.net.field, of_scene(weights, frame), cells=32)
         pictures.append(render_views(prior.net.field, own, Cameras.turntable(1, size, azimuth=azimuth), samples).over())
     return torch.cat(pictures)
-
-
-def _either(mask: Tensor) -> Tensor:
-    return mask.any(0, keepdim=True)

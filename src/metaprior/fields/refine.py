@@ -236,7 +236,7 @@ def _of_views(
     ]
     colour = torch.cat([part.colour[0] for part in seen])
     opacity = torch.cat([part.opacity[0] for part in seen])
-    return (colour + (1 - opacity[:, None]) * background - wanted).square().mean()
+    return (colour + (1 - opacity[:, None]) * background.to(colour) - wanted.to(colour)).square().mean()
 
 
 def _of_guide(
@@ -254,4 +254,4 @@ def _of_guide(
     seen = render(field, weights, camera.rays(), samples).over(1.0)
     picture = seen.view(1, _GUIDED, _GUIDED, 3)
     gradient = guidance(picture.detach().permute(0, 3, 1, 2), prompt, step).permute(0, 2, 3, 1)
-    return (picture * gradient.detach()).sum()
+    return (picture * gradient.detach().to(picture)).sum()

@@ -67,7 +67,7 @@ def render(
     Args:
         field: the shape of the field.
         weights: of S scenes.
-        rays: `(S, R, 3)` each.
+        rays: `(S, R, 3)` each, on any device; what is seen is where the weights are.
         samples: K.
         generator: draws where in its part each sample lies; None for the middle.
         normals: compute normals too.
@@ -92,7 +92,7 @@ def render(
     scenes = len(weights["layers.0.weight"])
     if rays.origins.ndim != 3 or len(rays.origins) != scenes:
         raise ShapeError(f"rays: expected shape (S, R, 3) with S = {scenes}, got {tuple(rays.origins.shape)}")
-    parts = []
+    rays, parts = rays.to(weights["layers.0.weight"]), []
     for start in range(0, max(rays.origins.shape[1], 1), rays_at_once):
         part = rays.take(slice(start, start + rays_at_once))
         near, step = crossing(part, samples)

@@ -96,7 +96,7 @@ class View:
     def _draw(self, client: Any) -> None:
         camera = client.camera
         seen = self.picture(camera.position, camera.wxyz, camera.fov, camera.aspect)
-        client.scene.set_background_image((seen.clamp(0, 1) * 255).byte().numpy(), format="jpeg")
+        client.scene.set_background_image((seen.clamp(0, 1) * 255).byte().cpu().numpy(), format="jpeg")
 
 
 def camera_of(position: Any, turn: Any, field_of_view: float, aspect: float, width: int) -> Cameras:

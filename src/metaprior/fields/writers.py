@@ -181,12 +181,12 @@ def write_mesh(
     # An empty rim, so that what touches the side of the cube is closed.
     padded = np.pad(np.where(solid | ~(volume > level), volume, 0), 1)
     vertices, faces, normals, _ = marching_cubes(np.log1p(padded), math.log1p(level))
-    points = torch.from_numpy(((vertices - 0.5) * (2 / cells) - 1).astype(np.float32)).clamp(-1, 1)
-    inward = torch.from_numpy(normals.copy()).float()
+    points = torch.from_numpy((vertices - 0.5) * (2 / cells) - 1).to(weights["layers.0.weight"]).clamp(-1, 1)
+    inward = torch.from_numpy(normals.copy()).to(points)
     with torch.no_grad():
         # Just below the surface, seen from outside.
         _, colour = field(of_scene(weights, scene), (points + inward / cells)[None], inward[None])
-    places = points.double().numpy()
+    places = points.double().cpu().numpy()
     if path.suffix.lower() == ".glb":
         places = places[:, [0, 2, 1]] * [1, 1, -1]
         colour = colour**2.2
@@ -245,15 +245,15 @@ def sheet(rows: Sequence[Sequence[Tensor]], captions: Sequence[str] = (), gap: i
 
 def _volume(field: Field, weights: Weights, cells: int) -> np.ndarray:
     """Return the density of one scene, mask included, in the middle of each cell, `(G, G, G)`."""
-    points = cell_points(cells)
-    asked = torch.ones(len(points), dtype=torch.bool)
+    points = cell_points(cells).to(weights["layers.0.weight"])
+    asked = torch.ones(len(points), dtype=torch.bool, device=points.device)
     if OCCUPANCY in weights:
         asked = occupied(weights[OCCUPANCY], points[None])[0]
-    volume = torch.zeros(len(points))
+    volume = torch.zeros_like(points[:, 0])
     with torch.no_grad():
         parts = [field.density_at(weights, part[None])[0] for part in points[asked].split(2**17)]
     volume[asked] = torch.cat(parts)
-    return volume.view(cells, cells, cells).numpy()
+    return volume.view(cells, cells, cells).cpu().numpy()
 
 
 def _large_parts(solid: np.ndarray) -> np.ndarray:
