@@ -50,7 +50,7 @@ def test_render_writes_what_the_ending_says(folder, name, capsys):
         (["fit", "nowhere/transforms.json"], "no such file"),
         (
             ["fit", "a red ball", "--size", "10", "--views", "2"],
-            "expected pictures of at least 11 x 11 pixels, got 10 x 10",
+            "size: expected at least 11 pixels, got 10",
         ),
         (["generate", "a red ball", "--out", "a.png", "--cells", "-2"], "cells: expected a positive number, got -2"),
         (["view", ""], "prompt: expected words"),

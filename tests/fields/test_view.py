@@ -1,9 +1,11 @@
 import urllib.request
+import warnings
 
 import pytest
 import torch
 
 from metaprior.cli import main
+from metaprior.errors import MetapriorError
 from metaprior.fields import Cameras, Field, Frequency, render_views, save_field
 from metaprior.fields.view import View, camera_of
 
@@ -37,6 +39,25 @@ def test_what_the_page_draws_is_what_a_camera_sees():
     finally:
         view.stop()
     torch.testing.assert_close(seen, render_views(FIELD, WEIGHTS, own, 16).over()[0], atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_to_be_said_of_a_prompt_is_said_in_the_page():
+    other = FIELD.initial(1, torch.Generator().manual_seed(1))
+
+    def make(prompt):
+        if not prompt:
+            raise MetapriorError("prompt: expected words")
+        warnings.warn(f"prompt: '{prompt}' was never met", stacklevel=2)
+        return FIELD, other
+
+    view = View(FIELD, WEIGHTS, make=make, port=8934, size=8)
+    try:
+        assert view.ask("") == "prompt: expected words"
+        assert view.weights is WEIGHTS
+        assert view.ask("xylophone") == "prompt: 'xylophone' was never met"
+        assert view.weights is other
+    finally:
+        view.stop()
 
 
 def test_wide_pages():

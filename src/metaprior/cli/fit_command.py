@@ -5,6 +5,7 @@ from pathlib import Path
 
 from metaprior.cli.arguments import Parser
 from metaprior.cli.display import console, progress_bar
+from metaprior.errors import MetapriorError
 from metaprior.files import write_text
 
 __all__ = ["run"]
@@ -14,6 +15,7 @@ def run(words: Sequence[str]) -> None:
     """Fit a field to a scene, score it on held-out views, and write it with a picture of both."""
     from metaprior.fields.fit import fit
     from metaprior.fields.open import open_scene
+    from metaprior.fields.quality import LEAST_SIZE
 
     parser = Parser("fit", "Fit a radiance field to one scene: a prompt, a mesh, or posed pictures.")
     options = parser.options
@@ -22,6 +24,8 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--out", type=str, default="runs/fit", help="a folder for the field, result.json, preview.png")
     parsed = parser.parse(words)
     asked = {key: value for key, value in vars(parsed).items() if key not in {"config", "threads", "out"}}
+    if parsed.size < LEAST_SIZE:
+        raise MetapriorError(f"size: expected at least {LEAST_SIZE} pixels, got {parsed.size}")
     opening = ("scene", "size", "views", "held_out", "convention", "skip_bad")
     views, held_out = open_scene(**{key: asked[key] for key in opening})
     settings = parsed.clone()

@@ -12,7 +12,8 @@ __all__ = ["run"]
 
 def run(words: Sequence[str]) -> None:
     """Serve a page with a fitted field, or with what a prior makes of a prompt, until Ctrl-C."""
-    from metaprior.fields.generate import ZOO, generate
+    from metaprior.fields.field import Field, Weights
+    from metaprior.fields.generate import ZOO, check_shows, said, with_source, written
     from metaprior.fields.network import load_field
     from metaprior.fields.view import View
 
@@ -31,9 +32,15 @@ def run(words: Sequence[str]) -> None:
         weights = {name: value.detach() for name, value in network.weights.items()}
         view = View(network.field, weights, facts.get("prompt", ""), **shown)
     else:
-        view = View(
-            *generate(parsed.what, parsed.prior), parsed.what, lambda prompt: generate(prompt, parsed.prior), **shown
-        )
+        prior, source = with_source(parsed.prior)
+
+        def make(prompt: str) -> tuple[Field, Weights]:
+            prompt = said(prompt, source)
+            weights = written(prior, prompt)
+            check_shows(prior.net.field, weights, prompt)
+            return prior.net.field, weights
+
+        view = View(*make(parsed.what), parsed.what, make, **shown)
     console.print(f"http://{parsed.host}:{view.port} shows {parsed.what}; Ctrl-C ends it")
     try:
         end = None if parsed.seconds is None else time.monotonic() + parsed.seconds

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from metaprior.errors import ShapeError, missing
 
-__all__ = ["collapse", "large_enough", "psnr", "ssim"]
+__all__ = ["LEAST_SIZE", "collapse", "large_enough", "psnr", "ssim"]
 
-_WINDOW = 11
-"""Pixels each way within which structure is compared."""
+LEAST_SIZE = 11
+"""Pixels each way within which structure is compared: no picture is to be smaller."""
 _NOTHING, _FULL, _ALIKE = 0.1, 0.9, 0.05
 
 
@@ -32,10 +32,10 @@ def large_enough(**pictures: Tensor) -> None:
         >>> large_enough(views=torch.zeros(2, 11, 11, 3))
     """
     for name, own in pictures.items():
-        if min(own.shape[1:3]) < _WINDOW:
+        if min(own.shape[1:3]) < LEAST_SIZE:
             height, width = own.shape[1:3]
             raise ShapeError(
-                f"{name}: expected pictures of at least {_WINDOW} x {_WINDOW} pixels, got {width} x {height}"
+                f"{name}: expected pictures of at least {LEAST_SIZE} x {LEAST_SIZE} pixels, got {width} x {height}"
             )
 
 

@@ -4,6 +4,7 @@ Axis letters: H height, W width.
 """
 
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -63,17 +64,14 @@ class View:
         self.port: int = self.server.get_port()
         self.server.scene.set_up_direction("+z")
         self.server.on_client_connect(self._meet)
+        self._make = make
         if make is not None:
             line = self.server.gui.add_text("prompt", prompt)
             said = self.server.gui.add_markdown("")
 
             @line.on_update
             def _(_: Any) -> None:
-                try:
-                    self.field, self.weights = make(line.value)
-                    said.content = ""
-                except MetapriorError as error:
-                    said.content = str(error)
+                said.content = self.ask(line.value)
                 for client in self.server.get_clients().values():
                     self._draw(client)
 
@@ -82,6 +80,18 @@ class View:
         camera = camera_of(position, turn, field_of_view, aspect, self.size)
         with self._lock:
             return render_views(self.field, self.weights, camera, self.samples).over()[0]
+
+    def ask(self, prompt: str) -> str:
+        """Show what is made of a prompt; return what there is to say of it, or why nothing could be made."""
+        if self._make is None:
+            return ""
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            try:
+                self.field, self.weights = self._make(prompt)
+            except MetapriorError as error:
+                return str(error)
+        return "\n\n".join(str(warning.message) for warning in told)
 
     def stop(self) -> None:
         """Serve no longer."""
