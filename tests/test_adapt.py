@@ -273,7 +273,7 @@ def test_more_classes_than_the_prior_has_outputs(novel, tmp_path):
 def test_a_prior_that_says_nothing_of_files(novel, tmp_path):
     save(ProtoNet(Conv4(3, 16)), tmp_path, inputs=None)
     with pytest.raises(
-        DataError, match=r"prior: .* does not say how files become inputs; acquire it on images or a table"
+        DataError, match=r"prior: .* does not say how files become inputs; acquire it on images, a table or molecules"
     ):
         adapt(tmp_path, novel / "support", novel / "query")
     with pytest.raises(DataError, match="inputs: expected how files become inputs"):

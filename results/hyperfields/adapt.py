@@ -82,9 +82,13 @@ def starts(runs):
     ):
         if (runs / run / "finished").exists():
             found[name] = of_prior(load(runs / run), "everything")
-    for name, rate in (("nearest", 0.01), ("maml", 0.005), ("reptile", 0.005)):
-        if (runs / name / "finished").exists():
-            other = load(runs / name).requires_grad_(False)
+    for name, run, rate in (
+        ("nearest", "nearest", 0.01),
+        ("first-order maml", "maml", 0.005),
+        ("reptile", "reptile", 0.005),
+    ):
+        if (runs / run / "finished").exists():
+            other = load(runs / run).requires_grad_(False)
             found[name] = of_field(
                 other.net.field,
                 lambda prompt, other=other: other.net.named(other.start(1, about=[prompt]).weights),
