@@ -192,7 +192,7 @@ def reach(curve, goal):
 
 def plot(rows, seconds):
     """Draw PSNR against steps, and against seconds."""
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
     by_steps, by_seconds = figure.subplots(1, 2, sharey=True)
     for axes, unit in ((by_steps, dict.fromkeys(rows, 1.0)), (by_seconds, seconds)):
         for name, found in rows.items():
@@ -200,7 +200,7 @@ def plot(rows, seconds):
             axes.plot(*zip(*points, strict=True), marker=".", label=name, linestyle="--" if "scratch" in name else "-")
     by_steps.set(xscale="log", xlabel="steps on 12 views of a novel scene", ylabel="PSNR on 4 other views, dB")
     by_seconds.set(xscale="log", xlabel="seconds of a core")
-    by_seconds.legend(fontsize="small", loc="lower right")
+    figure.legend(*by_steps.get_legend_handles_labels(), fontsize="small", loc="outside right center")
     figure.savefig(HERE / "novel_curves.png", dpi=110)
 
 
