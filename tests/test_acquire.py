@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from metaprior import MAML, Prior, ProtoNet, Ridge, Scratch, acquire, evaluate, load, read_card
+from metaprior.acquire import validation_set
 from metaprior.errors import AcquireError, MetapriorError
 from metaprior.nets import MLP, Conv4
 from metaprior.registry import priors
@@ -216,10 +217,13 @@ def test_the_moving_average_is_what_is_saved_and_returned(tmp_path, slope_is_reg
     assert acquire(Slope(), Sinusoid(), **settings | {"steps": 4}, resume=True).prior.weight.item() == -3.125
 
 
+SCHEDULE = {"average": 0.9, "warm_up": 3, "tenth": 20}
+
+
 def test_a_run_with_a_moving_average_goes_on_as_one_that_was_not_stopped(tmp_path):
     def run(**arguments):
         settings = {"steps": 9, "validations": 3, "validation_tasks": 4, "tasks_per_step": 3}
-        return acquire(maml(), Sinusoid(), average=0.9, warm_up=3, tenth=20, **settings, **arguments)
+        return acquire(maml(), Sinusoid(), **SCHEDULE, **settings, **arguments)
 
     whole = run()
     with pytest.raises(Stop):
@@ -228,8 +232,16 @@ def test_a_run_with_a_moving_average_goes_on_as_one_that_was_not_stopped(tmp_pat
     assert same(resumed.prior, whole.prior)
     assert same(load(tmp_path), whole.prior)
     assert [line.validation for line in resumed.log] == [line.validation for line in whole.log]
-    plain = acquire(maml(), Sinusoid(), steps=9, validations=0, tasks_per_step=3, warm_up=3, tenth=20)
+    settings = {"steps": 9, "validations": 3, "validation_tasks": 4, "tasks_per_step": 3}
+    plain = acquire(maml(), Sinusoid(), warm_up=3, tenth=20, **settings)
     assert not same(plain.prior, whole.prior)
+    # What is validated is the average too.
+    assert whole.log[-1].validation == evaluate(whole.prior, validation_set(Sinusoid(), 4)).mean
+    assert whole.log[-1].validation != plain.log[-1].validation
+    for left_out in ("average", "warm_up", "tenth"):
+        asked = {name: value for name, value in SCHEDULE.items() if name != left_out}
+        with pytest.raises(AcquireError, match=f"resume: {left_out} was .* in .*, now it is None"):
+            acquire(maml(), Sinusoid(), out=tmp_path, resume=True, **asked, **settings)
 
 
 def test_the_gradient_is_clipped_and_the_learning_rate_given():
@@ -375,6 +387,7 @@ def test_a_network_with_dropout_repeats_with_the_seed_and_goes_on_as_it_would(tm
     [
         ({"seed": 9}, "resume: seed was 0 in .*, now it is 9; start again without --resume"),
         ({"optimiser": "sgd"}, "resume: optimiser was Adam in .*, now it is SGD"),
+        ({"average": 0.9}, "resume: average was None in .*, now it is 0.9"),
         ({"learning_rate": 0.5}, "resume: learning_rate was 0.001 in .*, now it is 0.5"),
         ({"source": Sinusoid(queries=10, amplitude=(5, 8))}, "resume: tasks was "),
     ],

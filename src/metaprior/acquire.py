@@ -83,7 +83,7 @@ def acquire(
         learning_rate: of the outer optimiser; None for what the prior suggests.
         optimiser: the outer optimiser; None for what the prior suggests.
         anneal: let the learning rate fall to zero along a half cosine.
-        tenth: let it fall without end instead, to a tenth in so many steps; None for the former.
+        tenth: let it fall to a tenth in so many steps instead, and on and on, whatever `anneal` says.
         warm_up: steps over which the learning rate rises to its top.
         average: keep a moving average of the parameters, of which each step leaves so much; it is what is validated,
             saved and returned. 0 for none.

@@ -15,7 +15,7 @@ from metaprior.errors import DataError
 __all__ = ["check_writable", "replacing", "write_bytes", "write_tensors", "write_text"]
 
 _SHOWN = 32
-"""Letters of a file's name that a temporary one begins with: a longer name could not be had by both."""
+"""Letters of a file's name that a temporary one begins with: with more, it might be too long for the file system."""
 
 
 @contextlib.contextmanager

@@ -56,6 +56,7 @@ class Run:
         losses: of the steps since the last line.
         options: what must be the same when a run goes on, ready for JSON.
         average: how much of the moving average of the parameters each step leaves; 0 for no such average.
+        averages: the moving averages by the names of the parameters, from the first step on.
     """
 
     prior: Prior
@@ -129,10 +130,10 @@ class Run:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise AcquireError(f"resume: {path} is damaged ({error}); start again without --resume") from error
         now = json.loads(json.dumps(self.options))
-        for name in now:
-            if facts["options"].get(name) != now[name]:
+        for name in now | facts["options"]:
+            if facts["options"].get(name) != now.get(name):
                 raise AcquireError(
-                    f"resume: {name} was {facts['options'].get(name)} in {path.parent}, now it is {now[name]}; "
+                    f"resume: {name} was {facts['options'].get(name)} in {path.parent}, now it is {now.get(name)}; "
                     "start again without --resume, or in another folder"
                 )
         prefix = "prior."

@@ -59,7 +59,8 @@ def test_unknown_words_are_warned_of_with_the_nearest_prompts(run):
 
 def test_an_unknown_word_leaves_the_others_understood():
     with pytest.warns(UserWarning, match="'xylophone' was never met"):
-        assert said("a xylophone, a shiny sphere", Scenes(materials=2)) == "a xylophone a glossy ball"
+        assert said("a Xylophone, a shiny sphere", Scenes(materials=2)) == "a Xylophone, a glossy ball"
+    assert said("Grandma's teapot, blue-ish (old)") == "Grandma's teapot, blue-ish (old)"
 
 
 def test_what_is_no_thing_and_what_are_too_many_is_warned_of():

@@ -4,6 +4,7 @@ Axis letters: R rays.
 """
 
 import difflib
+import re
 import warnings
 from pathlib import Path
 
@@ -95,8 +96,7 @@ def said(prompt: str, source: Scenes | None = None) -> str:
     except DataError as error:
         if not words_of(prompt):
             raise  # else it is not of the grammar; whatever it is, the prior may have met it
-        words = [synonym(word) if word not in met and synonym(word) in met else word for word in words_of(prompt)]
-        prompt, unread, things = " ".join(words), str(error), 0
+        prompt, unread, things = re.sub(r"\w+", lambda found: _met_as(found[0], met), prompt), str(error), 0
     else:
         prompt, unread, things = str(description), "", len(description.things)
     if source is None or not met:
@@ -112,6 +112,12 @@ def said(prompt: str, source: Scenes | None = None) -> str:
     elif things > most and not source.scenes:
         warnings.warn(f"prompt: has {things} things, where scenes of acquisition had at most {most}", stacklevel=3)
     return prompt
+
+
+def _met_as(word: str, met: set[str]) -> str:
+    """Return the word of the grammar for one that was not met, if that one was; else the word as it is."""
+    other = synonym(word.lower())
+    return other if word.lower() not in met and other in met else word
 
 
 def _met(source: Scenes | None) -> set[str]:

@@ -37,7 +37,7 @@ def open_scene(
         views: how many to render, where there is something to render.
         held_out: how many to render besides, from other sides.
         convention: of the poses of posed pictures.
-        skip_bad: leave out posed pictures that are missing or whose pose is singular.
+        skip_bad: leave out posed pictures that are missing or whose pose does more than turn and shift.
 
     Raises:
         DataError: if the scene cannot be found or read.

@@ -35,7 +35,7 @@ def read_views(path: str | Path, convention: Convention = "opengl", skip_bad: bo
         path: a `transforms.json`, an `.npz`, or a folder with `transforms.json`, or with `transforms_train.json` and
             `transforms_test.json` (or `_val`); where there is one file, each eighth view is held out.
         convention: of the poses.
-        skip_bad: leave out views whose image is missing or whose pose is singular.
+        skip_bad: leave out views whose image is missing or whose pose does more than turn and shift.
 
     Raises:
         DataError: if there is no such file, or as the two functions below say.
@@ -68,10 +68,10 @@ def read_transforms(path: str | Path, convention: Convention = "opengl", skip_ba
     Args:
         path: of the file; images lie beside it, and may be named without their ending.
         convention: of the poses.
-        skip_bad: leave out views whose image is missing or whose pose is singular, with a warning.
+        skip_bad: leave out views whose image is missing or whose pose does more than turn and shift, with a warning.
 
     Raises:
-        DataError: if the file cannot be read, an image is missing, a pose is singular (each is named), or images are of
+        DataError: if the file cannot be read, an image is missing or a pose wrong (each is named), or images are of
             different sizes.
         MetapriorError: if pillow is not installed.
     """

@@ -70,7 +70,7 @@ class Scenes(TaskSource):
         queries: Q.
         text: the text encoder, as `metaprior.fields.text.encode` names them.
         convention: of the poses of posed pictures, "opengl" or "opencv".
-        skip_bad: leave out posed pictures that are missing or whose pose is singular.
+        skip_bad: leave out posed pictures that are missing or whose pose does more than turn and shift.
         depth: tell besides how far training rays go before they meet something, which `HyperFields` learns as well;
             `about` then has a part of that name. Prompts and meshes know it.
 

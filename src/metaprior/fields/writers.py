@@ -186,7 +186,7 @@ def write_mesh(
     with torch.no_grad():
         # Just below the surface, seen from outside.
         _, colour = field(of_scene(weights, scene), (points + inward / cells)[None], inward[None])
-    places = points.double().cpu().numpy()
+    places = points.cpu().double().numpy()
     if path.suffix.lower() == ".glb":
         places = places[:, [0, 2, 1]] * [1, 1, -1]
         colour = colour**2.2
