@@ -196,15 +196,16 @@ def acquire(
             run.seconds += time.perf_counter() - start
             run.losses.append(loss)
             due = validation and int(min(fraction(), 1) * validations) > int(before * validations)
-            with run.averaged() if due else contextlib.nullcontext():
-                score = evaluate(prior, validation).mean if validation and due else None
+            score = None
+            if validation and due:
+                with run.averaged():
+                    score = evaluate(prior, validation).mean
+                    if folder is not None:
+                        _look(prior, source, folder, min(fraction(), 1.0))
             line = Progress(run.step, run.seconds, min(fraction(), 1.0), sum(run.losses) / len(run.losses), score)
             if due or fraction() >= 1:
                 run.log.append(line)
                 run.losses.clear()
-            if due and folder is not None:
-                with run.averaged():
-                    _look(prior, source, folder, line.fraction)
             write_event(line, loss)
             if report is not None:
                 report(line)

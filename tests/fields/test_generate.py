@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from metaprior import MAML, read_card, save
+from metaprior import MAML, load, read_card, save
 from metaprior.cli import main
 from metaprior.errors import DataError, MetapriorError
 from metaprior.fields import (
@@ -88,7 +88,7 @@ def test_what_is_generated_is_written_as_a_network_too(run, tmp_path):
 
 
 def test_everything_is_computed_where_the_weights_are(tmp_path):
-    """In double precision, which, as another device, cannot be mixed with what tensors are by default."""
+    """In double precision, which shows tensors made without a word of it where they are multiplied, not where added."""
     own = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8).double()
     views = AnalyticScene("a red ball").views(Cameras.on_sphere(3, size=12))
     field, weights = generate("a red ball", own)
@@ -103,6 +103,23 @@ def test_everything_is_computed_where_the_weights_are(tmp_path):
     for through in ("code", "tokens"):
         between = between_prompts(own, "a red ball", "a green box on a ball", frames=2, through=through)
         assert between["layers.0.weight"].dtype == torch.float64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_makes_what_a_cpu_does(run, tmp_path):
+    prior = load(run)
+    views = AnalyticScene("a red ball").views(Cameras.on_sphere(3, size=12))
+    camera = Cameras.turntable(2, 8)
+    seen = []
+    for device in ("cpu", "cuda"):
+        field, weights = generate("a red ball", prior.to(device))
+        refined = refine(prior, "a red ball", views, steps=2, rays=32, samples=8)
+        assert refined["layers.0.weight"].device.type == device
+        for ending in ("png", "gif", "ply", "safetensors"):
+            export(field, weights, tmp_path / f"a.{ending}", size=8, frames=2, samples=8, cells=16, level=0.1)
+        between_prompts(prior, "a red ball", "a green box", frames=2)
+        seen.append(render_views(field, weights, camera, 8, normals=True).colour.cpu())
+    torch.testing.assert_close(seen[1], seen[0], atol=1e-3, rtol=1e-3)
 
 
 def test_synonyms_mean_the_same():
@@ -137,6 +154,9 @@ def test_wrong_inputs(run, tmp_path, capsys):
         assert f"out: {place} " in capsys.readouterr().err  # said before the prior is looked for
     assert main(["generate", "a red ball", "--steps", "7", "--out", str(tmp_path / "b.glb")]) == 2
     assert "steps: expected --views or --guidance beside it" in capsys.readouterr().err
+    for words in (["--convention", "opencv"], ["--skip_bad", "true", "--guidance", "none"]):
+        assert main(["generate", "a red ball", *words, "--out", str(tmp_path / "b.glb")]) == 2
+        assert f"{words[0][2:]}: expected --views beside it" in capsys.readouterr().err
     assert main(["generate", "a red ball", "--device", "abacus", "--out", str(tmp_path / "b.glb")]) == 2
     assert "--device: 'abacus' cannot be used here" in capsys.readouterr().err
     assert main(["generate", "a red ball"]) == 2

@@ -233,3 +233,19 @@ def test_the_entropy_of_opacity_counts_as_much_as_it_is_told_to(prior):
     assert (weighted.loss(episode) - plain.loss(episode)).item() == pytest.approx(0.25 * entropy.item(), rel=1e-3)
     weighted.loss(episode).backward()
     assert all(value.grad is None or value.grad.isfinite().all() for value in weighted.parameters())
+
+
+def test_the_gradient_of_entropy_is_that_of_finite_differences_and_leaves_padding_out(prior):
+    own = prior(entropy_weight=0.5).double()
+    seen = torch.rand(2, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    real = torch.tensor([[True] * 5, [True, True, False, False, False]])
+    query = Examples(torch.zeros(2, 5, 6, dtype=torch.float64), torch.zeros(2, 5, 4, dtype=torch.float64), real)
+    assert torch.autograd.gradcheck(lambda seen: own._error(seen, query, None), seen)
+    (slope,) = torch.autograd.grad(own._error(seen, query, None), seen)
+    assert not slope[1, 2:].any()
+
+
+@pytest.mark.parametrize("weight", ["depth_weight", "entropy_weight"])
+def test_weights_of_losses_are_not_negative(prior, weight):
+    with pytest.raises(MetapriorError, match="depth_weight, entropy_weight: expected at least 0"):
+        prior(**{weight: -0.1})

@@ -34,6 +34,16 @@ def test_a_film(own, tmp_path, capsys):
     assert "out: expected a film to end in .mp4 or .gif" in capsys.readouterr().err
 
 
+def test_ends_that_show_nothing_are_told_of(prior):
+    empty = prior(hidden=1)
+    with torch.no_grad():
+        empty.net.writers[-1].base[-4] -= 100.0  # the logarithm of the density
+    with pytest.warns(UserWarning, match="shows next to nothing") as told:
+        film_between(empty, "a red ball", "a green cone", frames=3, size=6)
+    ends = [str(warning.message) for warning in told]
+    assert [prompt in said for prompt, said in zip(("a red ball", "a green cone"), ends, strict=True)] == [True, True]
+
+
 def test_wrong_ways(own):
     with pytest.raises(UnknownNameError, match="unknown choice for through 'words'"):
         between_prompts(own, "a red ball", "a green cone", through="words")

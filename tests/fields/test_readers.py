@@ -144,7 +144,9 @@ def test_splits(folder):
         (None, "pose that is no 4 x 4 matrix"),
         ([[1.0, 0, 0]], "pose that is no 4 x 4 matrix"),
         ([[0.0] * 4] * 4, "singular pose"),
+        (np.diag([1.0, 1, 0, 1]).tolist(), "singular pose"),
         (np.diag([1.1, 1.1, 1.1, 1]).tolist(), "pose that scales or shears"),
+        (np.diag([0.005, 0.005, 0.005, 1]).tolist(), "pose that scales or shears"),
         (np.diag([1.0, 1, -1, 1]).tolist(), "pose that mirrors"),
     ],
 )

@@ -53,9 +53,9 @@ def test_what_is_to_be_said_of_a_prompt_is_said_in_the_page():
     view = View(FIELD, WEIGHTS, make=make, port=8934, size=8)
     try:
         assert view.ask("") == "prompt: expected words"
-        assert view.weights is WEIGHTS
+        assert view.shown[1] is WEIGHTS
         assert view.ask("xylophone") == "prompt: 'xylophone' was never met"
-        assert view.weights is other
+        assert view.shown[1] is other
     finally:
         view.stop()
 

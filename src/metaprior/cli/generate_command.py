@@ -10,14 +10,14 @@ from metaprior.files import check_writable
 
 __all__ = ["run"]
 
-_ADAPTING = ("changes", "steps")
-_REFINING = ("views", "guidance", "convention", "skip_bad", *_ADAPTING)
+_POSED, _ADAPTING = ("convention", "skip_bad"), ("changes", "steps")
+_REFINING = ("views", "guidance", *_POSED, *_ADAPTING)
 
 
 def run(words: Sequence[str]) -> None:
     """Write the field that a prior makes of a prompt, and whatever else is asked of it."""
     from metaprior.fields.export import check_background, export
-    from metaprior.fields.generate import ZOO, check_shows, said, with_source, written
+    from metaprior.fields.generate import ZOO, check_shows, made_of, said, with_source
     from metaprior.fields.guidance import Diffusion
     from metaprior.fields.open import open_scene
     from metaprior.fields.refine import refine
@@ -67,21 +67,20 @@ def run(words: Sequence[str]) -> None:
         check_kind(file, "film" if name == "turntable" else None, name)
         check_background(kind_of(file), parsed.background)
         check_writable(file, name)
-    if parsed.views is None and parsed.guidance is None:
-        for name in _ADAPTING:
+    needs = {"--views": _POSED, "--views or --guidance": _ADAPTING if parsed.guidance is None else ()}
+    for other, names in needs.items() if parsed.views is None else ():
+        for name in names:
             if parsed[name] != defaults[name] or any(word.split("=")[0] == f"--{name}" for word in words):
-                raise MetapriorError(
-                    f"{name}: expected --views or --guidance beside it, to adapt the field to; got neither"
-                )
+                raise MetapriorError(f"{name}: expected {other} beside it, to adapt the field to; got none")
     skipped = {"config", "threads", "prompt", "prior", "device", "turntable", "out", *_REFINING}
     asked = {key: value for key, value in vars(parsed).items() if key not in skipped}
     check_positive(**{key: asked[key] for key in ("size", "samples", "cells", "frames", "rate")})
     prior, source = with_source(parsed.prior)
     to_device(prior, parsed.device)
-    prompt = said(parsed.prompt, source)
     if parsed.views is None and parsed.guidance is None:
-        weights = written(prior, prompt)
+        field, weights = made_of(parsed.prompt, prior, source)
     else:
+        field, prompt = prior.net.field, said(parsed.prompt, source)
         opening = {"convention": parsed.convention, "skip_bad": parsed.skip_bad}
         views = None if parsed.views is None else open_scene(parsed.views, **opening)[0]
         guidance = None if parsed.guidance is None else Diffusion.load(parsed.guidance)
@@ -95,6 +94,6 @@ def run(words: Sequence[str]) -> None:
                 steps=parsed.steps,
                 report=lambda line: update("adapting", line),
             )
-    check_shows(prior.net.field, weights, prompt)
+        check_shows(field, weights, prompt)
     for file in files.values():
-        console.print(export(prior.net.field, weights, file, **asked))
+        console.print(export(field, weights, file, **asked))

@@ -22,7 +22,7 @@ from metaprior.fields.source import Scenes
 from metaprior.fields.text import words_of
 from metaprior.registry import build
 
-__all__ = ["ZOO", "check_shows", "generate", "said", "with_source", "written"]
+__all__ = ["ZOO", "check_shows", "generate", "made_of", "said", "with_source"]
 
 ZOO = "zoo:scenes"
 """The prior that comes with the library."""
@@ -45,18 +45,17 @@ def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field,
         DataError: if the prompt is empty.
         MetapriorError: if the prior makes no fields.
     """
-    prior, source = with_source(prior)
+    return made_of(prompt, *with_source(prior))
+
+
+def made_of(prompt: str, prior: HyperFields, source: Scenes | None = None) -> tuple[Field, Weights]:
+    """Return what `generate` does, of a prior and the scenes that it was acquired on, if they are known."""
     prompt = said(prompt, source)
-    weights = written(prior, prompt)
-    check_shows(prior.net.field, weights, prompt)
-    return prior.net.field, weights
-
-
-def written(prior: HyperFields, prompt: str) -> Weights:
-    """Return the weights that a prior writes for a prompt, which it is told as it is, with a mask of what is empty."""
     with torch.no_grad():
         state = prior.eval().start(1, about=[prompt])
-    return frozen(prior.net.field, prior.field_weights(state), cells=48)
+    weights = frozen(prior.net.field, prior.field_weights(state), cells=48)
+    check_shows(prior.net.field, weights, prompt)
+    return prior.net.field, weights
 
 
 def with_source(prior: HyperFields | str | Path) -> tuple[HyperFields, Scenes | None]:

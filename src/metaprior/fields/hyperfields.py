@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_positive
 from metaprior.fields.cameras import Rays
@@ -110,6 +109,10 @@ class HyperFields(Prior):
             raise UnknownNameError("choice for adapts", adapts, _ADAPTS)
         if min(inner_steps, culling) < 0:
             raise MetapriorError(f"inner_steps, culling: expected at least 0, got {inner_steps} and {culling}")
+        if min(depth_weight, entropy_weight) < 0:
+            raise MetapriorError(
+                f"depth_weight, entropy_weight: expected at least 0, got {depth_weight} and {entropy_weight}"
+            )
         self.net: HyperFieldNet = net
         self.text = text
         self.samples = samples
@@ -202,7 +205,8 @@ class HyperFields(Prior):
         error = task_losses(seen[..., :4], query).mean()
         if self.entropy_weight:
             opacity = seen[..., 3].clamp(_SURE, 1 - _SURE)
-            error = error + self.entropy_weight * functional.binary_cross_entropy(opacity, opacity)
+            entropy = torch.special.entr(opacity) + torch.special.entr(1 - opacity)
+            error = error + self.entropy_weight * (entropy * query.real).sum() / query.real.sum().clamp(min=1)
         if depth is None:
             return error
         met = (depth > 0) & query.real

@@ -11,6 +11,7 @@ from torch import Tensor
 from metaprior.errors import UnknownNameError, check_positive
 from metaprior.fields.cameras import Cameras
 from metaprior.fields.field import Weights, of_scene
+from metaprior.fields.generate import check_shows
 from metaprior.fields.hyperfields import HyperFields
 from metaprior.fields.occupancy import frozen
 from metaprior.fields.render import render_views
@@ -70,6 +71,8 @@ def film_between(
 ) -> Tensor:
     """Return pictures `(F, H, W, 3)` of the fields between two prompts, of which each turns a little further.
 
+    A field at either end that shows nothing, or fog, is warned of.
+
     Args:
         prior: an acquired prior.
         first: where the film begins.
@@ -85,5 +88,7 @@ def film_between(
     for frame in range(frames):
         azimuth = -60.0 + turn * frame / frames
         own = frozen(prior.net.field, of_scene(weights, frame), cells=32)
+        if frame in (0, frames - 1):
+            check_shows(prior.net.field, own, second if frame else first)
         pictures.append(render_views(prior.net.field, own, Cameras.turntable(1, size, azimuth=azimuth), samples).over())
     return torch.cat(pictures)

@@ -23,7 +23,8 @@ from metaprior.fields.views import Views
 __all__ = ["read_npz", "read_transforms", "read_views"]
 
 _SINGULAR, _ROUGH = 1e-6, 1e-2
-"""Below the first, the determinant of a rotation is nothing; to the second, rows may fail to be of length one."""
+"""Below the first, the determinant is nothing for a matrix of such a norm; to the second, rows may fail to be of length
+one."""
 _SHOWN = 5
 _IMAGES = (".png", ".jpg", ".jpeg")
 
@@ -217,7 +218,7 @@ def _flaw(pose: Any) -> str:
         return "pose that is not finite"
     turn = matrix[:3, :3]
     size = np.linalg.det(turn)
-    if abs(size) < _SINGULAR:
+    if abs(size) <= _SINGULAR * np.linalg.norm(turn) ** 3:
         return "singular pose"
     if size < 0:
         return "pose that mirrors"

@@ -5,7 +5,7 @@ Axis letters: H height, W width.
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from metaprior.fields.cameras import Cameras, converted
 from metaprior.fields.field import Field, Weights
 from metaprior.fields.render import render_views
 
-__all__ = ["View", "camera_of"]
+__all__ = ["View", "camera_of", "told"]
 
 Make = Callable[[str], tuple[Field, Weights]]
+_SPACED = "\n\n"
 
 
 class View:
@@ -32,6 +33,7 @@ class View:
         weights: of one scene.
         prompt: what it is.
         make: from another prompt to a field; None for no line for prompts.
+        notes: what there is to say of the field.
         host: that may look; "0.0.0.0" for every machine that reaches this one.
         port: of the page.
         size: the width of what is drawn, in pixels.
@@ -47,6 +49,7 @@ class View:
         weights: Weights,
         prompt: str = "",
         make: Make | None = None,
+        notes: Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 8080,
         size: int = 192,
@@ -57,7 +60,7 @@ class View:
             import viser
         except ImportError as error:
             raise missing("viser", "web", "looking at a field in a page") from error
-        self.field, self.weights = field, weights
+        self.shown = field, weights
         self.size, self.samples = size, samples
         self._lock = threading.Lock()
         self.server: Any = viser.ViserServer(host=host, port=port, verbose=False)
@@ -67,7 +70,7 @@ class View:
         self._make = make
         if make is not None:
             line = self.server.gui.add_text("prompt", prompt)
-            said = self.server.gui.add_markdown("")
+            said = self.server.gui.add_markdown(_SPACED.join(notes))
 
             @line.on_update
             def _(_: Any) -> None:
@@ -79,19 +82,18 @@ class View:
         """Return what a camera of the page sees, `(H, W, 3)`."""
         camera = camera_of(position, turn, field_of_view, aspect, self.size)
         with self._lock:
-            return render_views(self.field, self.weights, camera, self.samples).over()[0]
+            return render_views(*self.shown, camera, self.samples).over()[0]
 
     def ask(self, prompt: str) -> str:
         """Show what is made of a prompt; return what there is to say of it, or why nothing could be made."""
         if self._make is None:
             return ""
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", UserWarning)
+        with self._lock:
             try:
-                self.field, self.weights = self._make(prompt)
+                self.shown, notes = told(self._make, prompt)
             except MetapriorError as error:
                 return str(error)
-        return "\n\n".join(str(warning.message) for warning in told)
+        return _SPACED.join(notes)
 
     def stop(self) -> None:
         """Serve no longer."""
@@ -107,6 +109,20 @@ class View:
         camera = client.camera
         seen = self.picture(camera.position, camera.wxyz, camera.fov, camera.aspect)
         client.scene.set_background_image((seen.clamp(0, 1) * 255).byte().cpu().numpy(), format="jpeg")
+
+
+def told(make: Make, prompt: str) -> tuple[tuple[Field, Weights], list[str]]:
+    """Return what is made of a prompt, and what there is to say of it.
+
+    Example:
+        >>> from metaprior.fields import generate
+        >>> told(generate, "a red xylophone")[1][0][:48]
+        "prompt: 'xylophone' was never met in acquisition"
+    """
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", UserWarning)
+        made = make(prompt)
+    return made, [str(warning.message) for warning in found]
 
 
 def camera_of(position: Any, turn: Any, field_of_view: float, aspect: float, width: int) -> Cameras:
