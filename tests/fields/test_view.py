@@ -1,13 +1,16 @@
 import urllib.request
 import warnings
+from functools import partial
 
 import pytest
 import torch
 
+from metaprior import save
 from metaprior.cli import main
 from metaprior.errors import MetapriorError
 from metaprior.fields import Cameras, Field, Frequency, render_views, save_field
-from metaprior.fields.view import View, camera_of
+from metaprior.fields.generate import made_of
+from metaprior.fields.view import View, camera_of, told
 
 pytest.importorskip("viser")
 # Of sockets by which viser asks for a free port.
@@ -63,6 +66,20 @@ def test_what_is_to_be_said_of_a_prompt_is_said_in_the_page():
 def test_wide_pages():
     camera = camera_of((0, 0, 3), (0, 1, 0, 0), 0.7, 2.0, 30)
     assert (camera.width, camera.height) == (30, 15)
+
+
+def test_what_is_to_be_said_of_the_first_prompt_is_said_in_both_places(prior, tmp_path, capsys):
+    empty = prior()
+    with torch.no_grad():
+        empty.net.writers[-1].base[-4] -= 100.0  # the logarithm of the density
+    _, notes = told(partial(made_of, prior=empty), "a red ball")
+    assert [note for note in notes if "shows next to nothing" in note]
+    save(empty, tmp_path / "prior.safetensors")
+    words = ["--prior", str(tmp_path / "prior.safetensors"), "--port", "8935", "--seconds", "0.3", "--size", "8"]
+    assert main(["view", "a red ball", *words]) == 0
+    assert "the field of 'a red ball' shows next to nothing" in capsys.readouterr().err
+    assert main(["view", "a red ball", *words, "--device", "abacus"]) == 2
+    assert "--device: 'abacus' cannot be used here" in capsys.readouterr().err
 
 
 def test_command(tmp_path, capsys):
