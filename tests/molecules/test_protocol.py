@@ -1,0 +1,42 @@
+"""The protocol of FS-Mol: any prior, any assays."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from metaprior import MAML, ProtoNet, Ridge, acquire
+from metaprior.controls import FineTune
+from metaprior.hyper import Hypernet
+from metaprior.molecules import NCI, assay_protocol
+from metaprior.molecules.protocol import scores_of
+from metaprior.nets import MLP
+
+pytest.importorskip("rdkit")
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        lambda spec: ProtoNet.for_tasks(spec, MLP(2048, hidden=(8,))),
+        lambda spec: Ridge.for_tasks(spec, MLP(2048, hidden=(8,))),
+        lambda spec: MAML.for_tasks(spec, MLP(2048, 2, hidden=(8,))),
+        lambda spec: FineTune.for_tasks(spec, MLP(2048, hidden=(8,)), steps=2),
+        lambda spec: Hypernet.for_tasks(spec, MLP(2048, 2, hidden=(8,))),
+    ],
+    ids=["protonet", "ridge", "maml", "fine_tune", "hypernet"],
+)
+def test_the_priors_of_the_library_run_unchanged(prior):
+    nci = NCI(shots=16, queries=20, molecules=300)
+    acquired = acquire(prior(nci.spec), nci, steps=2, tasks_per_step=2, validations=1, validation_tasks=3)
+    found = assay_protocol(acquired.prior, nci, sizes=[16], draws=1, tasks=2)
+    assert found.rows[0]["tasks"] == 2
+
+
+def test_one_class_of_queries_has_no_auroc_and_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = scores_of(torch.tensor([0.2, 0.9]), torch.tensor([1, 1]))
+    assert found["delta_auprc"] == 0
+    assert np.isnan(found["auroc"])
