@@ -1,8 +1,12 @@
-"""Score generators as priors of properties: `python results/generative-molecules/score.py RUNS [--sizes 50 100]`."""
+"""Score generators as priors of properties: `python results/generative-molecules/score.py RUNS [--sizes 50 100]`.
+
+What was computed is kept in RUNS, and not computed again.
+"""
 
 import argparse
 import json
 import math
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -101,7 +105,7 @@ def frozen(name, prior, labels, options):
 
 def tuned(name, net, labels, options):
     """Yield scores of networks that were trained on the labels."""
-    for size in options.sizes:
+    for size in options.tuned_sizes or options.sizes:
 
         def trained(rate, draw, split, size=size):
             chosen = labels.draw(size, draw)
@@ -110,25 +114,37 @@ def tuned(name, net, labels, options):
             return error(fitted.predict(labels.molecules[split]), labels, split)
 
         rate = min(RATES, key=lambda rate: trained(rate, 0, "valid"))
-        found = [trained(rate, draw, "test") for draw in range(options.draws)]
+        found = [trained(rate, draw, "test") for draw in range(options.tuned_draws or options.draws)]
         yield {"method": name, "labels": size, "errors": found, "chosen": {"learning_rate": rate}}
 
 
 def rows(options, labels):
-    """Yield a row for each method and number of labels."""
-    for name, features in (("composition", None), ("fingerprints", fingerprints(labels))):
+    """Yield the rows of each method, one for each number of labels."""
+
+    def kept(name, compute):
+        settings = (options.draws, options.tuned_draws, options.steps, *options.sizes, *(options.tuned_sizes or ()))
+        file = options.runs / f"{name}-{'-'.join(map(str, settings))}.json"
+        if not file.exists():
+            write_text(file, json.dumps(list(compute())))
+        return json.loads(file.read_text())
+
+    def linearly(name, features):
         for size in options.sizes:
             yield {"method": name, "labels": size, "errors": drawn(features, labels, size, options.draws, "test")}
+
+    yield from kept("composition", lambda: linearly("composition", None))
+    yield from kept("fingerprints", lambda: linearly("fingerprints", fingerprints(labels)))
     for finished in sorted(options.runs.glob("*/finished")):
         prior, card, seed = load(finished.parent), read_card(finished.parent), finished.parent.name
         new = ConformerNet(**(arguments(prior.net) | {"seed": 1000 + card["seed"]}))
         facts = {"seed": seed, "steps": card["step"], "seconds": card["seconds"]}
-        for row in frozen("random features", MoleculeDiffusion(new).eval(), labels, options):
-            yield row | facts
-        for row in frozen("frozen features", prior, labels, options):
-            yield row | facts
-        for name, net in (("scratch", new), ("fine-tuned", prior.average)):
-            for row in tuned(name, net, labels, options):
+        for name, how, what in (
+            ("random features", frozen, MoleculeDiffusion(new).eval()),
+            ("frozen features", frozen, prior),
+            ("scratch", tuned, new),
+            ("fine-tuned", tuned, prior.average),
+        ):
+            for row in kept(f"{seed}-{name}", partial(how, name, what, labels, options)):
                 yield row | facts
 
 
@@ -146,9 +162,9 @@ def margins(table, sizes):
     held = {}
     for size in sizes:
         error = {method: mean for (method, labels), (mean, _) in table.items() if labels == size}
-        if "fine-tuned" not in error:
+        if "frozen features" not in error:
             continue
-        if size in MARGINS:
+        if size in MARGINS and "fine-tuned" in error:
             held[f"fine-tuned below {MARGINS[size]} of scratch at {size}"] = (
                 error["fine-tuned"] < MARGINS[size] * error["scratch"]
             )
@@ -164,6 +180,8 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 400, 1000])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--steps", type=int, default=800, help="of training on the labels")
+    parser.add_argument("--tuned_sizes", type=int, nargs="+", help="at which networks are trained; None for all")
+    parser.add_argument("--tuned_draws", type=int, help="for which networks are trained; None for all")
     parser.add_argument("--noise_levels", type=float, nargs="+", default=[0.0, 0.02, 0.05, 0.1, 0.2, 0.4])
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--out", type=Path, default=HERE)
@@ -182,18 +200,20 @@ def main():
     lines = [f"| mean absolute error, kcal/mol | {' | '.join(map(str, options.sizes))} |"]
     lines.append("| --- |" + " --- |" * len(options.sizes))
     for method in dict.fromkeys(row["method"] for row in found):
-        cells = ["{:.2f} ± {:.2f}".format(*table[method, size]) for size in options.sizes]
+        cells = ["{:.2f} ± {:.2f}".format(*table.get((method, size), (math.nan,) * 2)) for size in options.sizes]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     result = {
         "versions": versions(),
         "data": fingerprint(labels.molecules["test"], labels.energies["test"]),
-        "settings": {"draws": options.draws, "steps": options.steps, "sizes": options.sizes},
+        "settings": {
+            name: getattr(options, name) for name in ("draws", "steps", "sizes", "tuned_sizes", "tuned_draws")
+        },
         "margins": margins(table, options.sizes),
         "samples": samples,
         "rows": found,
     }
     write_text(options.out / "result.json", json.dumps(result, indent=1) + "\n")
-    write_text(options.out / "table.md", "\n".join(lines) + "\n")
+    write_text(options.out / "table.md", "\n".join(lines).replace("nan ± nan", "") + "\n")
     print("\n".join(lines), *(f"{name}: {held}" for name, held in result["margins"].items()), sep="\n")
 
 
