@@ -9,6 +9,7 @@ from metaprior.adapt import Predictions, adapt
 from metaprior.checkpoint import load, load_state, read_card, save, save_state
 from metaprior.compare import Comparison, compare
 from metaprior.controls import FineTune, Frozen, Replay, ReplayScratch, Scratch
+from metaprior.ensemble import Ensemble
 from metaprior.evaluate import Evaluation, evaluate
 from metaprior.fields import HyperFields
 from metaprior.follow import Followed, follow
@@ -38,6 +39,7 @@ __all__ = [
     "Comparison",
     "ContinualHypernet",
     "DistributedMemory",
+    "Ensemble",
     "Evaluation",
     "FineTune",
     "Followed",

@@ -16,6 +16,7 @@ COMMANDS = {
     "screen": "choose what to measure next of a library, and take the labels back",
     "evaluate": "score a prior on fixed test tasks",
     "stream": "let a prior learn within streams, and show how it does from step to step",
+    "ensemble": "make one prior of several, which averages what they predict",
     "compare": "acquire several priors and the controls, and set them side by side",
     "generate": "make a mesh, a picture or a film of what a prompt says",
     "interpolate": "write a film of what lies between two prompts",

@@ -25,6 +25,7 @@ _FITTED = (
     "x_shape",
     "vocabulary",
     "text",
+    "members",
 )
 """What `for_tasks` tells from the tasks."""
 PRIOR = Choice("prior", priors, skip=_FITTED)

@@ -68,8 +68,9 @@ def check_prior_on_disk(case: Case) -> None:
 def _equal(left: object, right: object) -> bool:
     if isinstance(left, torch.nn.Module):
         return type(left) is type(right)
-    as_tuples = [tuple(value) if isinstance(value, list) else value for value in (left, right)]
-    return as_tuples[0] == as_tuples[1]
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    return left == right
 
 
 @check
