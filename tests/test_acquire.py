@@ -217,6 +217,14 @@ def test_the_moving_average_is_what_is_saved_and_returned(tmp_path, slope_is_reg
     assert acquire(Slope(), Sinusoid(), **settings | {"steps": 4}, resume=True).prior.weight.item() == -3.125
 
 
+def test_the_moving_average_is_what_is_looked_at(tmp_path, slope_is_registered, monkeypatch):
+    looked = []
+    monkeypatch.setattr(Slope, "preview", lambda prior, source: looked.append(prior.weight.item()))
+    settings = {"steps": 3, "validations": 3, "validation_tasks": 1, "anneal": False, "average": 0.5}
+    acquire(Slope(), Sinusoid(), out=tmp_path, **settings)
+    assert looked == [-1, -1.5, -2.25]
+
+
 SCHEDULE = {"average": 0.9, "warm_up": 3, "tenth": 20}
 
 

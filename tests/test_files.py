@@ -53,6 +53,7 @@ def test_where_nothing_can_be_written_is_told_by_the_name_that_was_given(tmp_pat
         with pytest.raises(OSError, match=path.name) as raised:
             files.write_text(path, "lost")
         assert raised.value.filename == str(path)
+        assert str(raised.value).endswith(f"'{path}'")
     files.check_writable(tmp_path / "file")
     assert names(tmp_path) == ["file"]
 

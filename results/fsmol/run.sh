@@ -9,13 +9,21 @@ draws=${3:-10}
 acquire() { # NAME OPTIONS...
     local out="$runs/$1"
     [[ -e $out/finished ]] && return
-    metaprior acquire --tasks fsmol --validations 0 --threads 1 --seed 0 --out "$out" "${@:2}"
+    metaprior acquire --tasks fsmol --validations 0 --threads 1 --out "$out" "${@:2}"
     touch "$out/finished"
 }
 
 # Few molecules of many assays at each step: the head of an assay that is seldom drawn hardly leaves where it began.
-acquire multitask_probe --prior multitask_probe --tasks.shots 2 --tasks.queries 2 --tasks_per_step 256 \
-    --tasks.by_size true --learning_rate 0.002 --steps "$steps"
+probe=(--prior multitask_probe --tasks.shots 2 --tasks.queries 2 --tasks_per_step 256 --tasks.by_size true)
+for seed in 0 1; do
+    name=multitask_probe
+    [[ $seed -gt 0 ]] && name="$name,$seed"
+    acquire "$name" "${probe[@]}" --learning_rate 0.002 --steps "$steps" --seed "$seed"
+done
+if [[ ! -e $runs/ensemble/finished ]]; then
+    metaprior ensemble "$runs/multitask_probe" "$runs/multitask_probe,1" --out "$runs/ensemble"
+    touch "$runs/ensemble/finished"
+fi
 
 # Gaussian processes and Gaussian weights, from that network on, on whole assays.
 later=(--start "$runs/multitask_probe" --learning_rate 0.0001 --tasks_per_step 8 --steps "$((steps / 10))")

@@ -12,7 +12,7 @@ from metaprior.molecules.controls import control, frequent_hitter
 
 HERE = Path(__file__).parent
 CONTROLS = ("random_forest", "knn", "linear", "tanimoto_gp")
-REGRESSES = ("multitask_probe", "adkf")
+REGRESSES = ("multitask_probe", "multitask_probe,1", "ensemble", "adkf")
 """What was acquired on classes and adapts to values too, since each task's probe or kernel is fitted to it alone."""
 METRICS = {"classification": ("delta_auprc", "auroc", "calibration_error"), "regression": ("r2", "r2_support")}
 

@@ -76,3 +76,5 @@ def test_parts_must_agree():
         Cameras(torch.eye(4)[None], torch.ones(2, 2), torch.ones(1, 2), 4, 4)
     with pytest.raises(MetapriorError, match="views: expected a positive number"):
         Cameras.on_sphere(0)
+    with pytest.raises(MetapriorError, match="field_of_view: expected less than 180 degrees, got 200"):
+        Cameras.looking(torch.tensor([[0.0, -3.0, 0.0]]), field_of_view=200.0)

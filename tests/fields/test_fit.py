@@ -71,6 +71,9 @@ def test_wrong_settings(scene):
         fit(*scene, steps=0)
     with pytest.raises(MetapriorError, match="unknown encoder 'triplan': did you mean 'triplane'"):
         fit(*scene, encoder="triplan")
+    for setting in ("hidden", "smoothness"):
+        with pytest.raises(MetapriorError, match="hidden, smoothness: expected at least 0"):
+            fit(*scene, **{setting: -1})
     with pytest.raises(AcquireError, match="loss: became nan at step"):
         fit(*scene, steps=20, learning_rate=1e30, **SETTINGS)
 

@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 
@@ -140,6 +142,27 @@ def test_collapse_is_told():
         generate("a red ball", own)
 
 
+def test_collapse_is_told_of_what_was_adapted_too(tmp_path, capsys):
+    empty = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8)
+    with torch.no_grad():
+        empty.net.writers[-1].base[-4] -= 100.0
+    save(empty, tmp_path / "prior.safetensors")
+    words = ["--prior", str(tmp_path / "prior.safetensors"), "--out", str(tmp_path / "a.png"), "--size", "8"]
+    assert main(["generate", "a red ball", *words, "--views", "a red ball", "--steps", "1"]) == 0
+    assert "shows next to nothing" in capsys.readouterr().err
+
+
+def test_each_call_is_warned_of_where_it_stands(run):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("default")
+        generate("a red xylophone", run)
+        generate("a red xylophone", run)
+    lines = [warning.lineno for warning in found if "xylophone' was never met" in str(warning.message)]
+    assert len(lines) == 2
+    assert lines[1] == lines[0] + 1
+    assert {warning.filename for warning in found} == {__file__}
+
+
 def test_wrong_inputs(run, tmp_path, capsys):
     with pytest.raises(DataError, match="prompt: expected words"):
         generate(" ", run)
@@ -159,12 +182,19 @@ def test_wrong_inputs(run, tmp_path, capsys):
         assert f"{words[0][2:]}: expected --views beside it" in capsys.readouterr().err
     assert main(["generate", "a red ball", "--device", "abacus", "--out", str(tmp_path / "b.glb")]) == 2
     assert "--device: 'abacus' cannot be used here" in capsys.readouterr().err
+    assert main(["generate", "a red ball", "--device", "meta", "--out", str(tmp_path / "b.glb")]) == 2
+    assert "--device: 'meta' holds no numbers" in capsys.readouterr().err
     assert main(["generate", "a red ball"]) == 2
     assert "out, turntable: expected a file" in capsys.readouterr().err
     for film, told in (("a.png", "turntable: expected a film to end in .mp4 or .gif"), ("a.gif", "for a film")):
         words = ["--turntable", str(tmp_path / film), "--background", "transparent"]
         assert main(["generate", "a red ball", *words]) == 2
         assert told in capsys.readouterr().err
+    both = ["--out", str(tmp_path / "a.gif"), "--turntable", str(tmp_path / "a.gif")]
+    assert main(["generate", "a red ball", *both]) == 2
+    assert "out, turntable: expected two files" in capsys.readouterr().err
+    assert main(["generate", "a red ball", *both[:2], "--views", "a red ball", "--convention", "opencv"]) == 2
+    assert "they are for posed pictures, and 'a red ball' has none" in capsys.readouterr().err
     save(MAML(MLP(1, 1)), tmp_path)
     with pytest.raises(MetapriorError, match="prior: expected one that makes fields"):
         generate("a red ball", tmp_path)

@@ -102,8 +102,20 @@ def test_fields_and_posed_pictures_teach_too(tmp_path, blender):
     prior = HyperFields(HyperFieldNet(64, cells=6, width=8, hidden=1), "words", samples=8)
     assert torch.isfinite(prior.loss(episode))
     assert prior.preview(source).picture.startswith(b"\x89PNG")
-    with pytest.raises(DataError, match="points are known of prompts alone"):
+    with pytest.raises(DataError, match=r"points are known of prompts and fields alone; '.*toy-box' has pictures"):
         scenes(scenes=source.scenes, held_out=0, teaches="points").sample(1, torch.Generator())
+    with pytest.raises(DataError, match=r"depth: '.*toy-box' has pictures, which do not know it"):
+        scenes(scenes=source.scenes, held_out=0, depth=True).sample(9, torch.Generator())
+
+
+def test_fields_teach_depth_and_points(tmp_path):
+    field = Field(width=8, hidden=1)
+    save_field(
+        tmp_path / "field.safetensors", field, field.initial(1, torch.Generator().manual_seed(0)), prompt="a fog"
+    )
+    settings = {"scenes": (str(tmp_path), "a red ball"), "held_out": 0}
+    assert scenes(**settings, depth=True).sample(2, torch.Generator()).about["depth"].shape == (2, 50)
+    assert scenes(**settings, teaches="points").sample(2, torch.Generator()).query.x.shape == (2, 50, 6)
 
 
 def test_a_field_that_was_fitted_again_is_drawn_again(tmp_path):

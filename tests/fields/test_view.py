@@ -9,8 +9,8 @@ from metaprior import save
 from metaprior.cli import main
 from metaprior.errors import MetapriorError
 from metaprior.fields import Cameras, Field, Frequency, render_views, save_field
-from metaprior.fields.generate import made_of
-from metaprior.fields.view import View, camera_of, told
+from metaprior.fields.generate import generate
+from metaprior.fields.view import View, camera_of, with_notes
 
 pytest.importorskip("viser")
 # Of sockets by which viser asks for a free port.
@@ -57,7 +57,8 @@ def test_what_is_to_be_said_of_a_prompt_is_said_in_the_page():
     try:
         assert view.ask("") == "prompt: expected words"
         assert view.shown[1] is WEIGHTS
-        assert view.ask("xylophone") == "prompt: 'xylophone' was never met"
+        view.line.value = "xylophone"  # as if it were typed
+        assert view.note.content == "prompt: 'xylophone' was never met"
         assert view.shown[1] is other
     finally:
         view.stop()
@@ -68,16 +69,19 @@ def test_wide_pages():
     assert (camera.width, camera.height) == (30, 15)
 
 
-def test_what_is_to_be_said_of_the_first_prompt_is_said_in_both_places(prior, tmp_path, capsys):
+def test_what_is_to_be_said_of_the_first_prompt_is_said_in_both_places(prior, tmp_path, capsys, monkeypatch):
+    stopped = []
+    monkeypatch.setattr(View, "stop", lambda view: stopped.append(view) or view.server.stop())
     empty = prior()
     with torch.no_grad():
         empty.net.writers[-1].base[-4] -= 100.0  # the logarithm of the density
-    _, notes = told(partial(made_of, prior=empty), "a red ball")
+    _, notes = with_notes(partial(generate, prior=empty), "a red ball")
     assert [note for note in notes if "shows next to nothing" in note]
     save(empty, tmp_path / "prior.safetensors")
     words = ["--prior", str(tmp_path / "prior.safetensors"), "--port", "8935", "--seconds", "0.3", "--size", "8"]
     assert main(["view", "a red ball", *words]) == 0
     assert "the field of 'a red ball' shows next to nothing" in capsys.readouterr().err
+    assert "the field of 'a red ball' shows next to nothing" in stopped[0].note.content
     assert main(["view", "a red ball", *words, "--device", "abacus"]) == 2
     assert "--device: 'abacus' cannot be used here" in capsys.readouterr().err
 
@@ -88,3 +92,11 @@ def test_command(tmp_path, capsys):
     assert "http://127.0.0.1:" in capsys.readouterr().out
     assert main(["view", str(tmp_path / "none.safetensors")]) == 2
     assert "no such field" in capsys.readouterr().err
+    for words, told in (
+        (["--port", "99999"], "port: expected 0 to 65535, got 99999"),
+        (["--host", "999.9.9.9"], "host: cannot serve from '999.9.9.9'"),
+        (["--device", "cuda"], "--device: it is for prompts"),
+        (["--prior", "nowhere"], "--prior: it is for prompts"),
+    ):
+        assert main(["view", str(tmp_path), *words]) == 2
+        assert told in capsys.readouterr().err

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from metaprior.checkpoint import read_card
 from metaprior.cli.arguments import Choice
 from metaprior.errors import MetapriorError
@@ -36,6 +38,8 @@ NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "tokens", "
 def to_device(prior: Prior, device: str) -> Prior:
     """Move a prior to a device, or say that there is none of that name."""
     try:
+        if torch.device(device).type == "meta":
+            raise MetapriorError("--device: 'meta' holds no numbers; expected cpu, cuda or another that computes")
         return prior.to(device)
     except (RuntimeError, AssertionError) as error:
         raise MetapriorError(f"--device: '{device}' cannot be used here: {str(error).splitlines()[0]}") from error

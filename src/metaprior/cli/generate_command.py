@@ -1,6 +1,7 @@
 """`metaprior generate`: from a sentence to a mesh, a picture or a film."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from metaprior.cli.arguments import Parser
 from metaprior.cli.choices import to_device
@@ -17,7 +18,7 @@ _REFINING = ("views", "guidance", *_POSED, *_ADAPTING)
 def run(words: Sequence[str]) -> None:
     """Write the field that a prior makes of a prompt, and whatever else is asked of it."""
     from metaprior.fields.export import check_background, export
-    from metaprior.fields.generate import ZOO, check_shows, made_of, said, with_source
+    from metaprior.fields.generate import ZOO, check_shows, generate, said, with_source
     from metaprior.fields.guidance import Diffusion
     from metaprior.fields.open import open_scene
     from metaprior.fields.refine import refine
@@ -67,18 +68,24 @@ def run(words: Sequence[str]) -> None:
         check_kind(file, "film" if name == "turntable" else None, name)
         check_background(kind_of(file), parsed.background)
         check_writable(file, name)
-    needs = {"--views": _POSED, "--views or --guidance": _ADAPTING if parsed.guidance is None else ()}
-    for other, names in needs.items() if parsed.views is None else ():
-        for name in names:
-            if parsed[name] != defaults[name] or any(word.split("=")[0] == f"--{name}" for word in words):
-                raise MetapriorError(f"{name}: expected {other} beside it, to adapt the field to; got none")
+    given = [
+        name
+        for name in (*_POSED, *_ADAPTING)
+        if parsed[name] != defaults[name] or any(word.split("=")[0] == f"--{name}" for word in words)
+    ]
+    for name in given:
+        if parsed.views is None and (name in _POSED or parsed.guidance is None):
+            other = "--views" if name in _POSED else "--views or --guidance"
+            raise MetapriorError(f"{name}: expected {other} beside it, to adapt the field to; got none")
     skipped = {"config", "threads", "prompt", "prior", "device", "turntable", "out", *_REFINING}
     asked = {key: value for key, value in vars(parsed).items() if key not in skipped}
     check_positive(**{key: asked[key] for key in ("size", "samples", "cells", "frames", "rate")})
+    if len({Path(file).resolve() for file in files.values()}) < len(files):
+        raise MetapriorError(f"out, turntable: expected two files, got {parsed.out} for both")
     prior, source = with_source(parsed.prior)
     to_device(prior, parsed.device)
     if parsed.views is None and parsed.guidance is None:
-        field, weights = made_of(parsed.prompt, prior, source)
+        field, weights = generate(parsed.prompt, prior, source)
     else:
         field, prompt = prior.net.field, said(parsed.prompt, source)
         opening = {"convention": parsed.convention, "skip_bad": parsed.skip_bad}

@@ -9,15 +9,16 @@ from pathlib import Path
 from metaprior.cli.arguments import Parser
 from metaprior.cli.choices import to_device
 from metaprior.cli.display import console
+from metaprior.errors import MetapriorError
 
 __all__ = ["run"]
 
 
 def run(words: Sequence[str]) -> None:
     """Serve a page with a fitted field, or with what a prior makes of a prompt, until Ctrl-C."""
-    from metaprior.fields.generate import ZOO, made_of, with_source
+    from metaprior.fields.generate import ZOO, generate, with_source
     from metaprior.fields.network import load_field
-    from metaprior.fields.view import View, told
+    from metaprior.fields.view import View, with_notes
 
     parser = Parser("view", "Look at a field from every side, in a page that this machine serves.")
     options = parser.options
@@ -29,19 +30,22 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--size", type=int, default=192, help="the width of what is drawn, in pixels")
     options.add_argument("--seconds", type=float | None, default=None, help="how long to serve; None until Ctrl-C")
     parsed = parser.parse(words)
-    shown = {"host": parsed.host, "port": parsed.port, "size": parsed.size}
+    page = {"host": parsed.host, "port": parsed.port, "size": parsed.size}
     if (parsed.what.strip() and Path(parsed.what).exists()) or parsed.what.endswith(".safetensors"):
+        for name in ("prior", "device"):
+            if parsed[name] != parser.options.get_defaults()[name]:
+                raise MetapriorError(f"--{name}: it is for prompts, and {parsed.what} is a field")
         network, facts = load_field(parsed.what)
         weights = {name: value.detach() for name, value in network.weights.items()}
-        view = View(network.field, weights, facts.get("prompt", ""), **shown)
+        view = View(network.field, weights, facts.get("prompt", ""), **page)
     else:
         prior, source = with_source(parsed.prior)
         to_device(prior, parsed.device)
-        make = partial(made_of, prior=prior, source=source)
-        (field, weights), notes = told(make, parsed.what)
+        make = partial(generate, prior=prior, source=source)
+        (field, weights), notes = with_notes(make, parsed.what)
         for note in notes:
             warnings.warn(note, stacklevel=1)
-        view = View(field, weights, parsed.what, make, notes, **shown)
+        view = View(field, weights, parsed.what, make, notes, **page)
     console.print(f"http://{parsed.host}:{view.port} shows {parsed.what}; Ctrl-C ends it")
     try:
         end = None if parsed.seconds is None else time.monotonic() + parsed.seconds

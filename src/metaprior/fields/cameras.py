@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metaprior.errors import ShapeError, UnknownNameError, check_positive
+from metaprior.errors import MetapriorError, ShapeError, UnknownNameError, check_positive
 
 __all__ = ["Cameras", "Convention", "Rays", "converted", "look_at"]
 
@@ -91,6 +91,8 @@ class Cameras:
         """
         width, height = (size, size) if isinstance(size, int) else size
         check_positive(size=min(width, height), field_of_view=field_of_view)
+        if field_of_view >= 180:
+            raise MetapriorError(f"field_of_view: expected less than 180 degrees, got {field_of_view}")
         focal = 0.5 * width / math.tan(math.radians(field_of_view) / 2)
         centre = torch.tensor([width / 2, height / 2]).expand(len(eyes), 2)
         return Cameras(look_at(eyes), torch.full((len(eyes), 2), focal), centre, width, height)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from metaprior.errors import AcquireError, UnknownNameError, check_positive
+from metaprior.errors import AcquireError, MetapriorError, UnknownNameError, check_positive
 from metaprior.fields.encoders import ENCODERS
 from metaprior.fields.field import OCCUPANCY, Field, Weights
 from metaprior.fields.network import save_field
@@ -148,6 +148,8 @@ def fit(
         torch.Size([1])
     """
     check_positive(steps=steps, rays=rays, samples=samples, learning_rate=learning_rate, cells=cells, width=width)
+    if min(hidden, smoothness) < 0:
+        raise MetapriorError(f"hidden, smoothness: expected at least 0, got {hidden} and {smoothness}")
     large_enough(held_out=held_out.colour)
     if encoder not in ENCODERS:
         raise UnknownNameError("encoder", encoder, ENCODERS)

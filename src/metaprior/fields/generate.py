@@ -22,7 +22,7 @@ from metaprior.fields.source import Scenes
 from metaprior.fields.text import words_of
 from metaprior.registry import build
 
-__all__ = ["ZOO", "check_shows", "generate", "made_of", "said", "with_source"]
+__all__ = ["ZOO", "check_shows", "generate", "said", "with_source"]
 
 ZOO = "zoo:scenes"
 """The prior that comes with the library."""
@@ -30,27 +30,23 @@ _SHOWN = 3
 _EMPTY, _FULL = 0.003, 0.95
 
 
-def generate(prompt: str, prior: HyperFields | str | Path = ZOO) -> tuple[Field, Weights]:
+def generate(prompt: str, prior: HyperFields | str | Path = ZOO, source: Scenes | None = None) -> tuple[Field, Weights]:
     """Return the field that a prior makes of a prompt, with a mask of where it is empty.
 
     What the grammar of scenes can read is said in its own words; a word that the prior did not meet is warned of, with
-    the nearest prompts that it knows, if the prior is given by where it lies; and so is a field that shows nothing, or
-    fog.
+    the nearest prompts that it knows; and so is a field that shows nothing, or fog.
 
     Args:
         prompt: what to make.
         prior: an acquired prior, or the folder, file or zoo:NAME of one.
+        source: the scenes that it was acquired on; None if they are not known, or where the prior lies says them.
 
     Raises:
         DataError: if the prompt is empty.
         MetapriorError: if the prior makes no fields.
     """
-    return made_of(prompt, *with_source(prior))
-
-
-def made_of(prompt: str, prior: HyperFields, source: Scenes | None = None) -> tuple[Field, Weights]:
-    """Return what `generate` does, of a prior and the scenes that it was acquired on, if they are known."""
-    prompt = said(prompt, source)
+    prior, found = with_source(prior)
+    prompt = said(prompt, source or found)
     with torch.no_grad():
         state = prior.eval().start(1, about=[prompt])
     weights = frozen(prior.net.field, prior.field_weights(state), cells=48)

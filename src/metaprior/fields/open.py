@@ -40,7 +40,7 @@ def open_scene(
         skip_bad: leave out posed pictures that are missing or whose pose does more than turn and shift.
 
     Raises:
-        DataError: if the scene cannot be found or read.
+        DataError: if the scene cannot be found or read, or has no poses that `convention` or `skip_bad` are of.
         CheckpointError: if it is a field that is damaged.
 
     Example:
@@ -53,6 +53,8 @@ def open_scene(
     if isinstance(known, PosedScene):
         fit, rest = (replace(part.resized(size), prompt=known.prompt) for part in (known.fit, known.held_out))
         return fit, rest
+    if skip_bad or convention != "opengl":
+        raise DataError(f"convention, skip_bad: they are for posed pictures, and '{scene}' has none")
     fitted = Cameras.on_sphere(views, size, elevations=(-30.0, 75.0))
     other = Cameras.on_sphere(held_out, size, turn=77.0)
     return known.views(fitted), known.views(other)

@@ -23,8 +23,7 @@ from metaprior.fields.views import Views
 __all__ = ["read_npz", "read_transforms", "read_views"]
 
 _SINGULAR, _ROUGH = 1e-6, 1e-2
-"""Below the first, the determinant is nothing for a matrix of such a norm; to the second, rows may fail to be of length
-one."""
+"""Of a matrix that is to turn: the least determinant, at norm one, and how far rows may be from length one."""
 _SHOWN = 5
 _IMAGES = (".png", ".jpg", ".jpeg")
 

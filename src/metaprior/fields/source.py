@@ -61,7 +61,7 @@ class Scenes(TaskSource):
         things: the most things of a drawn prompt.
         teaches: what training tasks are of: "pictures", or "points", which are the scenes themselves: steps at points,
             most of them near surfaces, with the colour and opacity of each. Points teach several times as fast, and are
-            known of prompts alone; `about` then says so by a part of that name.
+            known of prompts and fields alone; `about` then says so by a part of that name.
         size: width and height of the pictures, in pixels.
         views: V, of each scene that can be rendered, of which a fifth is kept for validation and tests. Of posed
             pictures those are that they hold out themselves, or each eighth.
@@ -72,7 +72,7 @@ class Scenes(TaskSource):
         convention: of the poses of posed pictures, "opengl" or "opencv".
         skip_bad: leave out posed pictures that are missing or whose pose does more than turn and shift.
         depth: tell besides how far training rays go before they meet something, which `HyperFields` learns as well;
-            `about` then has a part of that name. Prompts and meshes know it.
+            `about` then has a part of that name. Posed pictures do not know it.
 
     Raises:
         DataError: if a number is not positive, a scene cannot be read, two have one prompt, or all of `scenes` are held
@@ -332,12 +332,12 @@ class Scenes(TaskSource):
             x, y = [], []
             for place, scene in enumerate(scenes):
                 known = self._scene(place)
-                if not isinstance(known, AnalyticScene):
-                    raise DataError(f"teaches: points are known of prompts alone; '{scene}' has pictures")
+                if not isinstance(known, AnalyticScene | FieldScene):
+                    raise DataError(f"teaches: points are known of prompts and fields alone; '{scene}' has pictures")
                 points, steps, seen = known.sample(count, torch.Generator().manual_seed(place))
                 x.append(torch.cat([points, steps], dim=-1).half())
                 y.append(seen.half())
             return {"x": torch.stack(x), "y": torch.stack(y)}
 
-        key = hashlib.sha256("\n".join([_DRAWN, str(count), *scenes]).encode()).hexdigest()[:16]
+        key = hashlib.sha256("\n".join([_DRAWN, str(count), *map(content_of, scenes)]).encode()).hexdigest()[:16]
         return cached(f"points-{key}", sampled)

@@ -3,6 +3,7 @@
 Axis letters: H height, W width.
 """
 
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from metaprior.fields.cameras import Cameras, converted
 from metaprior.fields.field import Field, Weights
 from metaprior.fields.render import render_views
 
-__all__ = ["View", "camera_of", "told"]
+__all__ = ["View", "camera_of", "with_notes"]
 
 Make = Callable[[str], tuple[Field, Weights]]
 _SPACED = "\n\n"
@@ -40,7 +41,7 @@ class View:
         samples: of a ray.
 
     Raises:
-        MetapriorError: if viser is not installed, or a size is not positive.
+        MetapriorError: if viser is not installed, a size is not positive, or nothing can be served from there.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class View:
             import viser
         except ImportError as error:
             raise missing("viser", "web", "looking at a field in a page") from error
+        check_address(host, port)
         self.shown = field, weights
         self.size, self.samples = size, samples
         self._lock = threading.Lock()
@@ -69,12 +71,12 @@ class View:
         self.server.on_client_connect(self._meet)
         self._make = make
         if make is not None:
-            line = self.server.gui.add_text("prompt", prompt)
-            said = self.server.gui.add_markdown(_SPACED.join(notes))
+            self.line = self.server.gui.add_text("prompt", prompt)
+            self.note = self.server.gui.add_markdown(_SPACED.join(notes))
 
-            @line.on_update
+            @self.line.on_update
             def _(_: Any) -> None:
-                said.content = self.ask(line.value)
+                self.note.content = self.ask(self.line.value)
                 for client in self.server.get_clients().values():
                     self._draw(client)
 
@@ -90,7 +92,7 @@ class View:
             return ""
         with self._lock:
             try:
-                self.shown, notes = told(self._make, prompt)
+                self.shown, notes = with_notes(self._make, prompt)
             except MetapriorError as error:
                 return str(error)
         return _SPACED.join(notes)
@@ -111,12 +113,23 @@ class View:
         client.scene.set_background_image((seen.clamp(0, 1) * 255).byte().cpu().numpy(), format="jpeg")
 
 
-def told(make: Make, prompt: str) -> tuple[tuple[Field, Weights], list[str]]:
+def check_address(host: str, port: int) -> None:
+    """Raise MetapriorError unless something can be served from a host, and there is such a port."""
+    if not 0 <= port < 65536:
+        raise MetapriorError(f"port: expected 0 to 65535, got {port}")
+    try:
+        with socket.create_server((host, 0)):
+            pass
+    except OSError as error:
+        raise MetapriorError(f"host: cannot serve from '{host}': {error.strerror or error}") from error
+
+
+def with_notes(make: Make, prompt: str) -> tuple[tuple[Field, Weights], list[str]]:
     """Return what is made of a prompt, and what there is to say of it.
 
     Example:
         >>> from metaprior.fields import generate
-        >>> told(generate, "a red xylophone")[1][0][:48]
+        >>> with_notes(generate, "a red xylophone")[1][0][:48]
         "prompt: 'xylophone' was never met in acquisition"
     """
     with warnings.catch_warnings(record=True) as found:

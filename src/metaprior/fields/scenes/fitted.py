@@ -1,15 +1,28 @@
-"""Scenes that are fitted fields, such as `metaprior fit` writes: what one prior is taught by many of."""
+"""Scenes that are fitted fields, such as `metaprior fit` writes: what one prior is taught by many of.
 
+Axis letters: P points.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+from torch.nn import functional
+
 from metaprior.fields.cameras import Cameras
-from metaprior.fields.field import Field, Weights
+from metaprior.fields.field import STEP, Field, Weights
 from metaprior.fields.network import load_field
 from metaprior.fields.render import render_views
 from metaprior.fields.scenes.meshes import prompt_of
 from metaprior.fields.views import Views
 
 __all__ = ["FieldScene"]
+
+_SOLID = 0.5
+"""The opacity from which a ray is said to meet something."""
+_TRIED, _ELSEWHERE = 20, 0.02
+"""How many points are looked at for each that is taken, and how likely one is where there is nothing."""
 
 
 class FieldScene:
@@ -21,7 +34,6 @@ class FieldScene:
         prompt: what it is, in words.
 
     Example:
-        >>> import torch
         >>> field = Field()
         >>> scene = FieldScene(field, field.initial(1, torch.Generator().manual_seed(0)), "a cloud")
         >>> scene.views(Cameras.on_sphere(2, size=8)).colour.shape
@@ -46,7 +58,31 @@ class FieldScene:
         return FieldScene(network.field, weights, str(facts.get("prompt") or prompt_of(path.resolve().stem)))
 
     def views(self, cameras: Cameras, supersample: int = 2) -> Views:
-        """Return what cameras see; each pixel is the mean of `supersample` squared rays."""
+        """Return what cameras see; a pixel is the mean of `supersample` squared rays, its depth that of its middle."""
         large = cameras.enlarged(supersample)
-        seen = render_views(self.field, self.weights, large)
-        return Views(large, seen.colour, seen.opacity, prompt=self.prompt).resized(cameras.width)
+        fine, middle = (render_views(self.field, self.weights, own) for own in (large, cameras))
+        seen = Views(large, fine.colour, fine.opacity, prompt=self.prompt).resized(cameras.width)
+        return replace(seen, depth=middle.depth.where(middle.opacity > _SOLID, 0.0))
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return steps at random points, most of them where there is something, and what each sees.
+
+        Args:
+            count: P.
+            generator: the only source of randomness.
+
+        Returns:
+            Points and steps, `(P, 3)` each, the latter `field.STEP` long and into what is denser; and colour in front
+            of black, and opacity, of each, `(P, 4)`, where an optical depth of d is an opacity of d / (1 + d), as
+            `point_losses` has it.
+        """
+        tried = torch.rand(1, _TRIED * count, 3, generator=generator) * 2 - 1
+        with torch.no_grad():
+            opacity = 1 - 1 / (1 + STEP * self.field.density_at(self.weights, tried)[0])
+            chosen = torch.multinomial(opacity + _ELSEWHERE, count, generator=generator)
+            points, opacity = tried[:, chosen], opacity[chosen][:, None]
+            directions = functional.normalize(torch.randn(1, count, 3, generator=generator), dim=-1)
+            before, after = (self.field.density_at(self.weights, points + sign * STEP * directions) for sign in (-1, 1))
+            directions = directions * torch.where(before > after, -1.0, 1.0)[..., None]
+            _, colour = self.field(self.weights, points, directions)
+        return points[0], STEP * directions[0], torch.cat([opacity * colour[0], opacity], dim=-1)
