@@ -1,5 +1,8 @@
 """Several priors as one: the mean of what they say, and no worse than they are."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -8,10 +11,11 @@ from metaprior.cli import main
 from metaprior.errors import MetapriorError
 from metaprior.molecules import NCI, MultitaskProbe
 from metaprior.nets import MLP
-from metaprior.tasks import Linear, Sinusoid
+from metaprior.tasks import Linear, Sinusoid, Streams
 from metaprior.testing import ToyTasks
 
 WAVES = Sinusoid()
+COLUMNS = [(0, 3), (1, 4)]
 
 
 def heads(count=3, **settings):
@@ -97,7 +101,7 @@ def test_command(tmp_path, capsys):
     other = tmp_path / "other"
     assert main(["acquire", "--prior", "ridge", "--tasks", "linear", "--steps", "1", "--out", str(other)]) == 0
     assert main(["ensemble", runs[0], str(other), "--out", str(out)]) == 2
-    assert f"{other} differs from {runs[0]} in spec" in capsys.readouterr().err
+    assert f"{other} differs from {runs[0]} in x_shape" in capsys.readouterr().err
 
 
 def test_a_file_is_adapted_to(tmp_path):
@@ -111,7 +115,65 @@ def test_a_file_is_adapted_to(tmp_path):
     assert found["uncertainty"][0] > 0
 
 
+def test_members_that_see_different_features():
+    source = ToyTasks("regression", (4,), outputs=1)
+    members = [Ridge(MLP(end - first, hidden=(8,), seed=at), outputs=1) for at, (first, end) in enumerate(COLUMNS)]
+    ensemble, episode = Ensemble(members, COLUMNS), source.sample(3, torch.Generator().manual_seed(0))
+    parts = [
+        replace(
+            episode,
+            support=replace(episode.support, x=episode.support.x[..., first:end]),
+            query=replace(episode.query, x=episode.query.x[..., first:end]),
+        )
+        for first, end in COLUMNS
+    ]
+    alone = [
+        member.predict(member.observe(member.start(3), part.support), part.query.x)
+        for member, part in zip(members, parts, strict=True)
+    ]
+    found = ensemble.predict(ensemble.observe(ensemble.start(3), episode.support), episode.query.x)
+    torch.testing.assert_close(found, sum(alone) / 2)
+    losses = [member.loss(part).item() for member, part in zip(members, parts, strict=True)]
+    assert ensemble.loss(episode).item() == pytest.approx(sum(losses) / 2)
+    changed = episode.query.x.clone()
+    changed[..., 3] += 1
+    state = members[0].observe(members[0].start(3), parts[0].support)
+    torch.testing.assert_close(members[0].predict(state, changed[..., :3]), alone[0])
+    stream = Streams(source, steps=2).sample(2, torch.Generator().manual_seed(0))
+    seen = [
+        member.stream(replace(stream, examples=replace(stream.examples, x=stream.examples.x[..., first:end])))
+        for member, (first, end) in zip(members, COLUMNS, strict=True)
+    ]
+    torch.testing.assert_close(ensemble.stream(stream), sum(seen) / 2)
+
+
+def test_command_with_members_of_different_featurisers(tmp_path, capsys):
+    few = "acquire --prior multitask_probe --net mlp --net.hidden [8] --steps 1 --tasks nci --tasks.shots 4"
+    featurisers = {"a": "morgan", "b": "descriptors", "c": "morgan"}
+    for name, featuriser in featurisers.items():
+        more = ["--tasks.molecules", "60", "--validations", "0", "--tasks.featuriser", featuriser, "--out"]
+        assert main([*few.split(), *more, str(tmp_path / name)]) == 0
+    out = tmp_path / "all"
+    assert main(["ensemble", *(str(tmp_path / name) for name in featurisers), "--out", str(out)]) == 0
+    ensemble = load(out)
+    assert ensemble.columns[0] == ensemble.columns[2] == (0, 2048)
+    assert ensemble.columns[1] == (2048, read_card(out)["spec"]["x_shape"][0])
+    support, query = (Path("examples") / f"molecules_{name}.csv" for name in ("assay", "library"))
+    found, *alone = (
+        torch.tensor(adapt(run, support, query, target="activity")["probability_active"]).logit()
+        for run in (out, *(tmp_path / name for name in featurisers))
+    )
+    torch.testing.assert_close(found, sum(alone) / len(alone), rtol=1e-3, atol=1e-4)
+    assert main(["evaluate", str(out), "--episodes", "4"]) == 0
+    assert main([*few.split(), "--tasks.molecules", "80", "--validations", "0", "--out", str(tmp_path / "other")]) == 0
+    assert main(["ensemble", str(tmp_path / "a"), str(tmp_path / "other"), "--out", str(out)]) == 2
+    assert "differs from" in capsys.readouterr().err
+
+
 def test_wrong_members(tmp_path, capsys):
+    for columns, message in (([(0, 1)], "a pair for each of 2 members, got 1"), ([(0, 1), (2, 2)], "got 2, 2")):
+        with pytest.raises(MetapriorError, match=f"columns: expected .*{message}"):
+            Ensemble(heads(2), columns)
     with pytest.raises(MetapriorError, match="members: expected at least one prior"):
         Ensemble([])
     with pytest.raises(MetapriorError, match="count"):

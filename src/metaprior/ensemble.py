@@ -4,6 +4,7 @@ Axis letters: T tasks, N support, Q query, C classes, D target features, M membe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -28,9 +29,12 @@ class Ensemble(Prior):
 
     Args:
         members: M priors, for tasks of one kind.
+        columns: of each member the first input feature that it sees, and the one past the last, where inputs are
+            vectors `(F,)`; None if every member sees all of them.
 
     Raises:
-        MetapriorError: if there is no member, or no kind of task that all of them serve.
+        MetapriorError: if there is no member, no kind of task that all of them serve, or columns are given for another
+            number of members, or have no width.
 
     Source: Lakshminarayanan et al. 2017 (deep ensembles, arXiv 1612.01474). Differs: probabilities are averaged as
     logarithms, since a prior does not say whether its predictions are logits.
@@ -46,7 +50,7 @@ class Ensemble(Prior):
 
     headless = True
 
-    def __init__(self, members: Sequence[Prior]):
+    def __init__(self, members: Sequence[Prior], columns: Sequence[tuple[int, int]] | None = None):
         super().__init__()
         if not members:
             raise MetapriorError("members: expected at least one prior, got none")
@@ -54,6 +58,12 @@ class Ensemble(Prior):
         if not self.kinds:
             served = "; ".join(f"{type(member).__name__}: {', '.join(sorted(member.kinds))}" for member in members)
             raise MetapriorError(f"members: expected priors for tasks of one kind, got {served}")
+        if columns is not None and len(columns) != len(members):
+            raise MetapriorError(f"columns: expected a pair for each of {len(members)} members, got {len(columns)}")
+        for first, end in columns or ():
+            if not 0 <= first < end:
+                raise MetapriorError(f"columns: expected the first and the one past the last, got {first}, {end}")
+        self.columns = None if columns is None else tuple((first, end) for first, end in columns)
         self._members = nn.ModuleList(members)
         for name, agreed in (("order_free", all), ("incremental", all), ("learns", any), ("surrogate", any)):
             setattr(self, name, agreed(getattr(member, name) for member in members))
@@ -99,33 +109,37 @@ class Ensemble(Prior):
 
     def observe(self, state: tuple[Tree, ...], examples: Examples) -> tuple[Tree, ...]:
         """Return what each member believes after some examples."""
-        return tuple(member.observe(own, examples) for member, own in self._each(state))
+        pairs = zip(self._each(state), self._parts(examples), strict=True)
+        return tuple(member.observe(own, seen) for (member, own), seen in pairs)
 
     def predict(self, state: tuple[Tree, ...], x: Tree) -> Tensor:
         """Return the mean of the members' logits `(T, Q, C)` or values `(T, Q, D)`."""
-        return _mean([member.predict(own, x) for member, own in self._each(state)])
+        return _mean(self._predictions(state, x))
 
     def deviation(self, state: tuple[Tree, ...], x: Tree) -> Tensor | None:
         """Return the standard deviation `(T, Q, D)` of the mixture of the members' Gaussians; None if one has none."""
-        spreads = [member.deviation(own, x) for member, own in self._each(state)]
+        pairs = zip(self._each(state), self._views(x), strict=True)
+        spreads = [member.deviation(own, view) for (member, own), view in pairs]
         if any(spread is None for spread in spreads):
             return None
-        means = torch.stack([member.predict(own, x) for member, own in self._each(state)])
+        means = torch.stack(self._predictions(state, x))
         within = torch.stack([spread.square() for spread in spreads if spread is not None]).mean(0)
         return (within + means.var(0, correction=0)).sqrt()
 
     def loss(self, episode: Episode) -> Tensor:
         """Return the mean of the members' own objectives, so that they are acquired as if each were alone."""
-        return _mean([member.loss(episode) for member in self.members])
+        parts = zip(self.members, self._parts(episode.support), self._parts(episode.query), strict=True)
+        return _mean([member.loss(replace(episode, support=own, query=asked)) for member, own, asked in parts])
 
     def stream(self, stream: Stream, state: tuple[Tree, ...] | None = None) -> Tensor:
         """Return the mean of what the members predict at each step."""
         states = [None] * len(self.members) if state is None else state
-        return _mean([member.stream(stream, own) for member, own in zip(self.members, states, strict=True)])
+        parts = zip(self.members, self._seen(stream), states, strict=True)
+        return _mean([member.stream(seen, own) for member, seen, own in parts])
 
     def stream_loss(self, stream: Stream) -> Tensor:
         """Return the mean of the members' own objectives on streams."""
-        return _mean([member.stream_loss(stream) for member in self.members])
+        return _mean([member.stream_loss(seen) for member, seen in zip(self.members, self._seen(stream), strict=True)])
 
     def check_state(self, state: tuple[Tree, ...]) -> None:
         """Raise ShapeError if a state is of other members."""
@@ -139,6 +153,22 @@ class Ensemble(Prior):
 
     def _each(self, state: tuple[Tree, ...]) -> list[tuple[Prior, Tree]]:
         return list(zip(self.members, state, strict=True))
+
+    def _views(self, x: Tree) -> list[Tree]:
+        """Return the part of the inputs that each member sees."""
+        if self.columns is None:
+            return [x] * len(self.members)
+        return [x[..., first:end] for first, end in self.columns]
+
+    def _predictions(self, state: tuple[Tree, ...], x: Tree) -> list[Tensor]:
+        pairs = zip(self._each(state), self._views(x), strict=True)
+        return [member.predict(own, view) for (member, own), view in pairs]
+
+    def _parts(self, examples: Examples) -> list[Examples]:
+        return [replace(examples, x=view) for view in self._views(examples.x)]
+
+    def _seen(self, stream: Stream) -> list[Stream]:
+        return [replace(stream, examples=part) for part in self._parts(stream.examples)]
 
 
 def _reseeded(net: nn.Module, seed: int) -> nn.Module:

@@ -1,6 +1,7 @@
 """`metaprior ensemble`: several acquired priors as one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from metaprior.checkpoint import load, read_card, save
 from metaprior.cli.arguments import Parser
@@ -10,8 +11,8 @@ from metaprior.errors import MetapriorError
 
 __all__ = ["run"]
 
-_SHARED = ("spec", "inputs")
-"""What a prior takes and gives, of which its card speaks."""
+_INPUTS = ("x_shape", "tokens")
+"""What the card says of inputs under `spec`."""
 _OWN = ("seed", "step", "seconds", "data_hash")
 
 
@@ -23,15 +24,38 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--out", type=str, required=True, help="a folder or a file for what they make together")
     parsed = parser.parse(words)
     cards = {run: read_card(run) for run in parsed.runs}
-    first, *others = cards
-    for run in others:
-        for key in _SHARED:
-            if cards[run].get(key) != cards[first].get(key):
-                raise MetapriorError(f"runs: expected priors for the same tasks; {run} differs from {first} in {key}")
-    ensemble = Ensemble([load(run) for run in parsed.runs])
-    shared = {key: cards[first][key] for key in ("tasks", "stream", *_SHARED) if key in cards[first]}
+    shared, columns = _shared(cards)
+    ensemble = Ensemble([load(run) for run in parsed.runs], columns)
     spent = {key: sum(card.get(key, 0) for card in cards.values()) for key in ("step", "seconds")}
     acquired = [{"run": run} | {key: card[key] for key in _OWN if key in card} for run, card in cards.items()]
     file = save(ensemble, parsed.out, **shared, **spent, members=acquired)
     console.print(f"{file}: {len(parsed.runs)} priors, whose predictions are averaged")
     console.print(f"Next: metaprior evaluate {parsed.out}")
+
+
+def _shared(cards: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[tuple[int, int]] | None]:
+    """Return what the cards have in common, and which input features each prior sees; None if all see all.
+
+    Raises:
+        MetapriorError: if they are for different tasks. Other featurisers are not other tasks.
+    """
+    first, *others = cards
+    shared: dict[str, Any] = {
+        key: cards[first][key] for key in ("tasks", "stream", "spec", "inputs") if key in cards[first]
+    }
+    featurised = all("featuriser" in (card.get("inputs") or {}) for card in cards.values())
+    for run in others:
+        spec, wanted = (cards[name].get("spec") or {} for name in (run, first))
+        free = _INPUTS if featurised else ()
+        if wrong := [name for name in {**spec, **wanted} if spec.get(name) != wanted.get(name) and name not in free]:
+            raise MetapriorError(f"runs: expected priors for the same tasks; {run} differs from {first} in {wrong[0]}")
+    if all(cards[run].get("inputs") == cards[first].get("inputs") for run in others):
+        return shared, None
+    if not featurised:
+        raise MetapriorError(f"runs: expected priors for the same tasks; {first} has other inputs than the others")
+    from metaprior.molecules.joining import joined_inputs
+
+    inputs, columns = joined_inputs([card["inputs"] for card in cards.values()])
+    spec = {**shared["spec"], "x_shape": [max(end for _, end in columns)], "tokens": None}
+    arguments = {**shared["tasks"]["arguments"], "featuriser": inputs["featuriser"]}
+    return {**shared, "inputs": inputs, "spec": spec, "tasks": {**shared["tasks"], "arguments": arguments}}, columns
