@@ -239,7 +239,7 @@ def test_a_state_comes_back(tmp_path, make, tasks):
     made = make().eval()
     x = torch.randn(tasks, 6, 1, 16, 16) if any(p.ndim == 4 for p in made.parameters()) else examples(tasks).x
     state = made.observe(made.start(tasks), Examples(x, examples(tasks).y))
-    save_state(state, tmp_path / "state.safetensors")
+    save_state(made, state, tmp_path / "state.safetensors")
     again = load_state(made, tmp_path / "state.safetensors")
     assert type(again) is type(state)
     assert all(torch.equal(a, b) for a, b in zip(tensors(again), tensors(state), strict=True))
@@ -254,23 +254,23 @@ class Twice(NamedTuple):
 def test_a_tensor_may_stand_twice_in_a_state(tmp_path):
     zero = torch.zeros(2, 3)
 
-    class Memory:
+    class Memory(nn.Module):
         def start(self, tasks, about=None):
             return Twice(zero, zero)
 
         def check_state(self, state):
             assert len(state) == 2
 
-    save_state(Twice(zero, zero), tmp_path / "state")
+    save_state(Memory(), Twice(zero, zero), tmp_path / "state")
     again = load_state(Memory(), tmp_path / "state")
     assert torch.equal(again.left, again.right)
     shared = torch.arange(6.0)
-    save_state(Twice(shared[:4], shared[2:]), tmp_path / "state")
+    save_state(Memory(), Twice(shared[:4], shared[2:]), tmp_path / "state")
     assert load_state(Memory(), tmp_path / "state").right.tolist() == [2, 3, 4, 5]
 
 
 def test_a_state_is_not_a_prior_and_a_prior_no_state(tmp_path, file):
-    save_state(prior().start(2), tmp_path / "state.safetensors")
+    save_state(prior(), prior().start(2), tmp_path / "state.safetensors")
     with pytest.raises(CheckpointError, match="expected a prior, found"):
         load(tmp_path / "state.safetensors")
     with pytest.raises(CheckpointError, match="expected a state, found"):
@@ -278,13 +278,25 @@ def test_a_state_is_not_a_prior_and_a_prior_no_state(tmp_path, file):
 
 
 def test_the_state_of_another_prior_is_refused(tmp_path):
-    save_state(prior().start(2), tmp_path / "state.safetensors")
+    save_state(prior(), prior().start(2), tmp_path / "state.safetensors")
     with pytest.raises(CheckpointError, match=r"holds no belief of a ProtoNet: unknown part of a state .FastWeights."):
         load_state(ProtoNet(nn.Flatten()), tmp_path / "state.safetensors")
 
 
+@pytest.mark.parametrize("other", [{"hidden": (16,)}, {"hidden": (8,), "seed": 5}], ids=["wider", "of other weights"])
+def test_the_state_of_another_network_is_refused(tmp_path, other):
+    networks = MLP(4, hidden=(8,)), MLP(4, **other)
+    for one, another in (
+        [ProtoNet(net) for net in networks],
+        [MAML(MLP(4, 2, net.hidden, seed=net.seed)) for net in networks],
+    ):
+        save_state(one, one.start(2), tmp_path / "state.safetensors")
+        with pytest.raises(CheckpointError, match=f"holds a belief of a {type(one).__name__} with other weights"):
+            load_state(another, tmp_path / "state.safetensors")
+
+
 def test_a_state_without_its_tensors_is_damaged(tmp_path):
-    save_state(prior().start(2), tmp_path / "state.safetensors")
+    save_state(prior(), prior().start(2), tmp_path / "state.safetensors")
     with safe_open(tmp_path / "state.safetensors", framework="pt") as opened:
         header = opened.metadata()
     save_file({}, tmp_path / "state.safetensors", header)

@@ -205,7 +205,7 @@ def test_a_stream_goes_on_after_a_pickle_or_a_stored_state(tmp_path):
         whole.learn_one(x, y)
     stored = pickle.dumps(whole)
     assert len(stored) < (tmp_path / "run" / "prior.safetensors").stat().st_size, "its own state, not the prior"
-    save_state(whole.belief, tmp_path / "state.safetensors")
+    save_state(whole.prior_, whole.belief, tmp_path / "state.safetensors")
     resumed = PriorStreamClassifier(tmp_path / "run", features=whole.features_, classes=whole.classes_)
     resumed.belief = load_state(resumed.prior_, tmp_path / "state.safetensors")
     rest = list(zip(ROWS[5:], Y[5:], strict=True))

@@ -16,7 +16,7 @@ from metaprior.errors import CheckpointError, MetapriorError, ShapeError, Unknow
 from metaprior.files import write_tensors
 from metaprior.prior import Prior
 from metaprior.registry import build, describe
-from metaprior.tree import Tree, map_tensors, pack, tensors, unpack
+from metaprior.tree import Tree, fingerprint, map_tensors, pack, tensors, unpack
 
 __all__ = ["FORMAT", "Card", "load", "load_state", "read_card", "resolve", "save", "save_state", "versions", "zoo"]
 
@@ -132,27 +132,30 @@ def read_card(path: str | Path) -> Card:
     return _read(_file(path), tensors_too=False)[1]
 
 
-def save_state(state: Tree, path: str | Path) -> None:
-    """Write a belief, so that another machine can go on from it.
+def save_state(prior: Prior, state: Tree, path: str | Path) -> None:
+    """Write a belief of `prior`, so that another machine can go on from it.
+
+    The prior itself is not written, but digits that stand for its weights are.
 
     Example:
         >>> import tempfile
         >>> from metaprior import MAML
         >>> from metaprior.nets import MLP
         >>> prior, file = MAML(MLP(1, 1)), Path(tempfile.mkdtemp()) / "state.safetensors"
-        >>> save_state(prior.start(3), file)
+        >>> save_state(prior, prior.start(3), file)
         >>> load_state(prior, file).weights["head.bias"].shape
         torch.Size([3, 1])
     """
     named, structure = pack(state)
-    write_tensors(Path(path), named, _header({"format": FORMAT, "state": structure}))
+    card = {"format": FORMAT, "state": structure, "weights": fingerprint(prior.state_dict())}
+    write_tensors(Path(path), named, _header(card))
 
 
 def load_state(prior: Prior, path: str | Path) -> Tree:
     """Read a belief of `prior` that `save_state` wrote.
 
     Raises:
-        CheckpointError: as `load` does, and if it is a belief of another prior, or of one with another network.
+        CheckpointError: as `load` does, and if it is a belief of another prior, or of one with other weights.
     """
     named, card = _read(Path(path))
     if "state" not in card:
@@ -168,6 +171,8 @@ def load_state(prior: Prior, path: str | Path) -> Tree:
         prior.check_state(state)
     except ShapeError as error:
         raise CheckpointError(f"{path}: holds a belief of another network: {error}") from error
+    if card.get("weights") != fingerprint(prior.state_dict()):
+        raise CheckpointError(f"{path}: holds a belief of a {type(prior).__name__} with other weights than this one")
     device = next((leaf.device for leaf in tensors(start)), torch.device("cpu"))
     return map_tensors(lambda leaf: leaf.to(device), state)
 

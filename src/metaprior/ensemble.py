@@ -14,7 +14,7 @@ from metaprior.errors import MetapriorError, check_positive
 from metaprior.prior import Prior
 from metaprior.registry import arguments, build, describe, priors
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
-from metaprior.tasks.stream import Stream
+from metaprior.tasks.stream import EVERY, Stream
 from metaprior.tree import Tree
 
 __all__ = ["Ensemble"]
@@ -131,11 +131,14 @@ class Ensemble(Prior):
         parts = zip(self.members, self._parts(episode.support), self._parts(episode.query), strict=True)
         return _mean([member.loss(replace(episode, support=own, query=asked)) for member, own, asked in parts])
 
-    def stream(self, stream: Stream, state: tuple[Tree, ...] | None = None) -> Tensor:
-        """Return the mean of what the members predict at each step."""
-        states = [None] * len(self.members) if state is None else state
-        parts = zip(self.members, self._seen(stream), states, strict=True)
-        return _mean([member.stream(seen, own) for member, seen, own in parts])
+    def follow(
+        self, stream: Stream, state: tuple[Tree, ...] | None = None, steps: slice = EVERY
+    ) -> tuple[Tensor, tuple[Tree, ...]]:
+        """Return the mean of what the members predict at each step, and what they believe afterwards."""
+        begin = self.start(stream.tasks) if state is None else state
+        pairs = zip(self._each(begin), self._seen(stream), strict=True)
+        said, states = zip(*(member.follow(seen, own, steps) for (member, own), seen in pairs), strict=True)
+        return _mean(list(said)), states
 
     def stream_loss(self, stream: Stream) -> Tensor:
         """Return the mean of the members' own objectives on streams."""

@@ -16,7 +16,7 @@ from metaprior.nets.apply import padding
 from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
 from metaprior.tasks.source import TaskSource
-from metaprior.tasks.stream import Stream
+from metaprior.tasks.stream import EVERY, Stream
 from metaprior.tree import Tree, tensors
 
 __all__ = ["Preview", "Prior", "step_by_step"]
@@ -42,7 +42,7 @@ class Prior(nn.Module, ABC):
     checkpoint can rebuild the object from its class and arguments.
 
     A subclass writes `for_tasks`, `start`, `observe` and `predict`; it overrides `loss` if its outer objective is not
-    the query loss, and `stream` if it can do better than a loop.
+    the query loss, and `follow` if it can do better than a loop.
 
     Attributes:
         kinds: the kinds of task that it serves.
@@ -133,7 +133,27 @@ class Prior(nn.Module, ABC):
         Raises:
             ShapeError: if `state` is of another number of streams.
         """
-        return step_by_step(self.predict, self.observe, stream, self.start(stream.tasks) if state is None else state)
+        return self.follow(stream, state)[0]
+
+    def follow(self, stream: Stream, state: Tree = None, steps: slice = EVERY) -> tuple[Tensor, Tree]:
+        """Predict steps of a stream, each before its label, and return the belief to go on with after them.
+
+        So a stream can be paused, and gone on with elsewhere: labels of earlier steps that arrive within `steps` are
+        observed with the others.
+
+        Args:
+            stream: T streams of S steps.
+            state: the belief before `steps`; None for `start`.
+            steps: which, one after another; all of them unless told otherwise.
+
+        Returns:
+            Predictions `(T, steps, ...)` as `stream` gives, and the belief.
+
+        Raises:
+            ShapeError: if `state` is of another number of streams, or `steps` are none.
+        """
+        begin = self.start(stream.tasks) if state is None else state
+        return step_by_step(self.predict, self.observe, stream, begin, steps)
 
     def check_state(self, state: Tree) -> None:
         """Raise ShapeError if a state is of another network, as far as its shapes tell; by default nothing is."""
@@ -162,40 +182,46 @@ class Prior(nn.Module, ABC):
 
 
 def step_by_step(
-    predict: Callable[[Tree, Tree], Tensor], observe: Callable[[Tree, Examples], Tree], stream: Stream, state: Tree
-) -> Tensor:
-    """Predict every step of a stream before its label, then observe the labels that arrive.
+    predict: Callable[[Tree, Tree], Tensor],
+    observe: Callable[[Tree, Examples], Tree],
+    stream: Stream,
+    state: Tree,
+    steps: slice = EVERY,
+) -> tuple[Tensor, Tree]:
+    """Predict steps of a stream before their labels, and after each observe the labels that arrive.
 
     Args:
         predict: from a state and inputs `(T, 1, *x)` to predictions.
         observe: from a state and examples to the next state.
         stream: T streams of S steps.
         state: the belief to begin with.
+        steps: which.
 
     Returns:
-        `(T, S, C)`, `(T, S, D)` or `(T, S, C, H, W)`.
+        `(T, steps, C)`, `(T, steps, D)` or `(T, steps, C, H, W)`, and the belief after them.
 
     Raises:
-        ShapeError: if `state` is of another number of streams.
+        ShapeError: if `state` is of another number of streams, or `steps` are none.
 
     Example:
         >>> from metaprior.metric import ProtoNet
         >>> prior, stream = ProtoNet(nn.Flatten()), Stream(Examples(torch.rand(1, 3, 4), torch.tensor([[0, 1, 0]])))
-        >>> step_by_step(prior.predict, prior.observe, stream, prior.start(1)).shape
+        >>> step_by_step(prior.predict, prior.observe, stream, prior.start(1))[0].shape
         torch.Size([1, 3, 2])
     """
     if tensors(state):
         check_tasks(tensors(state)[0], stream.examples)
     predictions = []
-    for step in range(stream.steps):
-        predictions.append(predict(state, stream.examples.take(slice(step, step + 1)).x))
-        arrived = stream.arriving(step)
+    part, first = stream.part(steps)
+    for step in range(first, part.steps):
+        predictions.append(predict(state, part.examples.take(slice(step, step + 1)).x))
+        arrived = part.arriving(step)
         if arrived is not None:
             state = observe(state, arrived)
     # A class that first arrives later had no probability before.
     width = max(prediction.shape[2] for prediction in predictions)
     padded = [
-        functional.pad(part, (*[0, 0] * (part.ndim - 3), 0, width - part.shape[2]), value=-torch.inf)
-        for part in predictions
+        functional.pad(said, (*[0, 0] * (said.ndim - 3), 0, width - said.shape[2]), value=-torch.inf)
+        for said in predictions
     ]
-    return torch.cat(padded, dim=1)
+    return torch.cat(padded, dim=1), state

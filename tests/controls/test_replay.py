@@ -69,7 +69,7 @@ def test_a_stream_goes_on_from_disk_to_the_bit(tmp_path):
     prior = build()
     whole = prior.stream(Stream(Examples(X, Y)))
     between = prior.observe(prior.start(2), Examples(X[:, :12], Y[:, :12]))
-    save_state(between, tmp_path / "state.safetensors")
+    save_state(prior, between, tmp_path / "state.safetensors")
     again = load_state(prior, tmp_path / "state.safetensors")
     assert torch.equal(prior.stream(Stream(Examples(X[:, 12:], Y[:, 12:])), again), whole[:, 12:])
 

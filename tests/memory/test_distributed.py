@@ -152,7 +152,7 @@ def test_a_stream_of_masks_can_be_interrupted_and_stored(tmp_path):
     prior = build_for_masks()
     whole, after = prior.follow(MASKS)
     first, between = prior.follow(Stream(MASKS.examples.take(slice(0, 2))))
-    save_state(between, tmp_path / "state.safetensors")
+    save_state(prior, between, tmp_path / "state.safetensors")
     second, end = prior.follow(
         Stream(MASKS.examples.take(slice(2, 5))), load_state(prior, tmp_path / "state.safetensors")
     )
@@ -309,7 +309,7 @@ def test_a_state_of_other_streams_or_of_another_network_is_refused(tmp_path):
         build(late="wait").stream(Stream(STREAM.examples, 2), prior.start(2))
     with pytest.raises(ShapeError, match="examples: expected T = 2 tasks as in state, got 1"):
         prior.tell(prior.start(2), torch.tensor([0]))
-    save_state(prior.start(2), tmp_path / "state.safetensors")
+    save_state(prior, prior.start(2), tmp_path / "state.safetensors")
     for other, sentence in (
         (MLP(4, 3, hidden=(8, 5)), r"state: expected memories of .*\(5,\)\]\}, got .*\(6,\)\]\}"),
         (MLP(4, 3, hidden=(8,)), "state: expected memories of .*, got .*rectifiers.1"),

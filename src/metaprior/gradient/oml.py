@@ -18,7 +18,7 @@ from metaprior.prior import Prior, step_by_step
 from metaprior.registry import priors
 from metaprior.tasks.episode import Episode, Examples, TaskSpec, check_tasks
 from metaprior.tasks.scores import task_losses
-from metaprior.tasks.stream import Stream
+from metaprior.tasks.stream import EVERY, Stream
 from metaprior.tree import Tree
 
 __all__ = ["OML", "Head"]
@@ -138,13 +138,15 @@ class OML(Prior):
         """Return logits `(T, Q, C)` or values `(T, Q, D)` of the heads."""
         return _run(state, self._features(x))
 
-    def stream(self, stream: Stream, state: Head | None = None) -> Tensor:
-        """Predict every step of a stream; see `Prior.stream`. The network runs once, the heads step by step."""
+    def follow(self, stream: Stream, state: Head | None = None, steps: slice = EVERY) -> tuple[Tensor, Head]:
+        """Predict steps of a stream; see `Prior.follow`. The network runs once, the heads step by step."""
         begin = self.start(stream.tasks) if state is None else state
-        seen = replace(stream, examples=self._embedded(stream.examples))
-        if stream.at_once:
-            return self._learn(begin, seen.examples)[1]
-        return step_by_step(_run, lambda state, examples: self._learn(state, examples)[0], seen, begin)
+        part, first = stream.part(steps)
+        seen = replace(part, examples=self._embedded(part.examples))
+        if seen.at_once:
+            return self._learn(begin, seen.examples)[::-1]  # type: ignore[return-value]
+        learn = lambda state, examples: self._learn(state, examples)[0]  # noqa: E731
+        return step_by_step(_run, learn, seen, begin, slice(first, None))  # type: ignore[return-value]
 
     def loss(self, episode: Episode) -> Tensor:
         """Return the loss on the trajectory, held-out examples, and what to remember, after learning the trajectory.

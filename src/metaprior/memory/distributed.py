@@ -19,7 +19,7 @@ from metaprior.memory.layers import STAGES, CellName, Feedback, LayerMemory, Rem
 from metaprior.nets import channels_last
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples, check_tasks
-from metaprior.tasks.stream import Stream
+from metaprior.tasks.stream import EVERY, Stream
 from metaprior.tree import Tree, map_tensors
 
 __all__ = ["DistributedMemory"]
@@ -158,27 +158,24 @@ class DistributedMemory(LayerMemory):
         first = state.label[:, -1:] > 0
         return state._replace(label=torch.where(first, told, state.label + told))
 
-    def stream(self, stream: Stream, state: Remembered | None = None) -> Tensor:
-        """Predict every step of a stream; see `Prior.stream`. Takes one pass, unless labels are late and waited for."""
-        if self.late == "wait" and not stream.at_once:
-            return super().stream(stream, state)
-        return self.follow(stream, state)[0]
-
-    def follow(self, stream: Stream, state: Remembered | None = None) -> tuple[Tensor, Remembered]:
-        """Predict every step of a stream, and return what is remembered of it.
-
-        Labels that have not arrived by the end of the stream are no part of what is remembered.
-
-        Returns:
-            Logits or values as `stream` does, and the belief after the stream.
-        """
+    def follow(
+        self, stream: Stream, state: Remembered | None = None, steps: slice = EVERY
+    ) -> tuple[Tensor, Remembered]:
+        """Predict steps of a stream; see `Prior.follow`. Takes one pass, unless labels are late and waited for."""
         state = self.start(stream.tasks) if state is None else state
         self._check(state, stream.examples.x)
-        told = encode(stream.examples, self.outputs, state.label)
-        feedback, label = previous(told, state.label, stream.examples.real)
-        if not stream.at_once:
-            feedback, label = arriving(stream, self.outputs, state.label)
-        logits, cells = self._run(stream.examples.x, state.cells, feedback, stream.examples.mask)
+        if self.late == "wait" and not stream.at_once:
+            return super().follow(stream, state, steps)  # type: ignore[return-value]
+        part, first = stream.part(steps)
+        if stream.at_once:
+            told = encode(part.examples, self.outputs, state.label)
+            feedback, label = previous(told, state.label, part.examples.real)
+        else:
+            feedback, label = arriving(part, self.outputs, state.label, first)
+        real = part.examples.mask
+        logits, cells = self._run(
+            part.examples.x[:, first:], state.cells, feedback, None if real is None else real[:, first:]
+        )
         return logits, Remembered(cells, label)
 
     def _run(

@@ -87,16 +87,18 @@ def previous(told: Tensor, pending: Tensor, real: Tensor) -> tuple[Tensor, Tenso
     return shifted[:, :-1], shifted[:, -1]
 
 
-def arriving(stream: Stream, outputs: int, pending: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum the labels that arrive before each step of a stream.
+def arriving(stream: Stream, outputs: int, pending: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
+    """Sum the labels that arrive before each step of a stream, from one step on.
 
     Args:
         stream: of S steps.
         outputs: C or D.
-        pending: `(T, K)` or `(T, K, H, W)`, the label that has arrived before the first step.
+        pending: `(T, K)` or `(T, K, H, W)`, the label that has arrived before that step.
+        first: the step; those before it have no labels that arrived before it.
 
     Returns:
-        The feedback `(T, S, K)` or `(T, S, K, H, W)`, and what has arrived after the last step, without S.
+        The feedback `(T, S - first, K)` or `(T, S - first, K, H, W)`, and what has arrived after the last step, without
+        S.
 
     Source: Santoro et al. 2016 (arXiv 1605.06065), section 3, where each label arrives one step late.
     """
@@ -111,7 +113,7 @@ def arriving(stream: Stream, outputs: int, pending: Tensor) -> tuple[Tensor, Ten
     came = told.new_zeros(stream.tasks, stream.steps + 2).scatter_add(1, due, comes.to(told.dtype))
     none = nothing(stream.tasks, outputs, pending, tuple(pending.shape[2:]))[:, None]
     feedback = torch.where(_across(came[:, :-1] == 0, feedback), none, feedback)
-    feedback = torch.cat([pending[:, None], feedback[:, 1:]], dim=1)
+    feedback = torch.cat([pending[:, None], feedback[:, first + 1 :]], dim=1)
     return feedback[:, :-1], feedback[:, -1]
 
 

@@ -17,7 +17,7 @@ from metaprior.memory.layers import STAGES, CellName, Feedback, LayerMemory, Rem
 from metaprior.nets import channels_last
 from metaprior.registry import priors
 from metaprior.tasks.episode import Examples
-from metaprior.tasks.stream import Stream
+from metaprior.tasks.stream import EVERY, Stream
 from metaprior.tree import Tree, map_tensors
 
 __all__ = ["PairedMemory"]
@@ -101,31 +101,24 @@ class PairedMemory(LayerMemory):
         none = x.new_zeros(x.shape[:2], dtype=torch.int64)
         return self._step(x, x[:, :0], state.label[:, None][:, :0], None, none, state.cells)[0]
 
-    def stream(self, stream: Stream, state: Remembered | None = None) -> Tensor:
-        """Predict every step of a stream; see `Prior.stream`."""
-        return self.follow(stream, state)[0]
-
-    def follow(self, stream: Stream, state: Remembered | None = None) -> tuple[Tensor, Remembered]:
-        """Predict every step of a stream, and return what is remembered of it.
-
-        Examples whose labels have not arrived by the end of the stream are no part of what is remembered.
-
-        Returns:
-            Logits or values as `stream` does, and the belief after the stream.
-        """
+    def follow(
+        self, stream: Stream, state: Remembered | None = None, steps: slice = EVERY
+    ) -> tuple[Tensor, Remembered]:
+        """Predict steps of a stream; see `Prior.follow`. An example is remembered when its label arrives."""
         state = self.start(stream.tasks) if state is None else state
-        x, cells = stream.examples.x, state.cells
-        self._check(state, x)
-        told = encode(stream.examples, self.outputs, state.label)
-        order, come = arrivals(stream)
-        rows = torch.arange(stream.tasks, device=order.device)[:, None]
-        size = self.steps_at_once or self._group(stream.tasks, stream.steps)
+        self._check(state, stream.examples.x)
+        part, earlier = stream.part(steps)
+        x, cells = part.examples.x, state.cells
+        told = encode(part.examples, self.outputs, state.label)
+        order, come = arrivals(part)
+        rows = torch.arange(part.tasks, device=order.device)[:, None]
+        size = self.steps_at_once or self._group(part.tasks, part.steps - earlier)
         logits = []
-        for first in range(0, stream.steps, size):
-            last = min(first + size, stream.steps)
+        for first in range(earlier, part.steps, size):
+            last = min(first + size, part.steps)
             before, after = come[:, first : first + 1], come[:, last : last + 1]
             written = before + torch.arange(int((after - before).max()), device=order.device)
-            chosen, real = order[rows, written.clamp(max=stream.steps - 1)], written < after
+            chosen, real = order[rows, written.clamp(max=part.steps - 1)], written < after
             parts = x[:, first:last], x[rows, chosen], told[rows, chosen], real, come[:, first:last] - before, cells
             if self.save_memory and torch.is_grad_enabled():
                 output, cells = checkpoint(self._step, *parts, use_reentrant=False)

@@ -15,7 +15,7 @@ from metaprior.nets import apply
 from metaprior.nets.norm import sees_batch
 from metaprior.prior import Prior, step_by_step
 from metaprior.tasks.episode import Examples, TaskSpec
-from metaprior.tasks.stream import Stream
+from metaprior.tasks.stream import EVERY, Stream
 from metaprior.tree import Tree
 
 __all__ = ["FeaturePrior", "Unseen", "fill_unseen", "fitted", "novelty_for"]
@@ -55,15 +55,16 @@ class FeaturePrior(Prior):
         """Return logits `(T, Q, C)` or values `(T, Q, D)` for the inputs `(T, Q, *x)`."""
         return self.recall(state, self.encode(x))
 
-    def stream(self, stream: Stream, state: Tree = None) -> Tensor:
-        """Predict every step of a stream; see `Prior.stream`. All features are computed first, but for batch norm's."""
+    def follow(self, stream: Stream, state: Tree = None, steps: slice = EVERY) -> tuple[Tensor, Tree]:
+        """Predict steps of a stream; see `Prior.follow`. All features are computed first, but for batch norm's."""
         if sees_batch(self.net):
-            return super().stream(stream, state)
+            return super().follow(stream, state, steps)
         state = self.start(stream.tasks) if state is None else state
+        part, first = stream.part(steps)
         # Of padding too, as the loop does: without batch norm, no example changes another.
-        features = self.encode(stream.examples.x)
-        seen = replace(stream, examples=replace(stream.examples, x=features))
-        return step_by_step(self.recall, self.remember, seen, state)
+        features = self.encode(part.examples.x)
+        seen = replace(part, examples=replace(part.examples, x=features))
+        return step_by_step(self.recall, self.remember, seen, state, slice(first, None))
 
 
 def fitted(spec: TaskSpec, arguments: dict[str, Any]) -> dict[str, Any]:

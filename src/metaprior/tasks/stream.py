@@ -13,7 +13,10 @@ from metaprior.metrics.streams import presentations
 from metaprior.tasks.episode import Examples, _Value
 from metaprior.tree import map_tensors, tensors
 
-__all__ = ["Stream"]
+__all__ = ["EVERY", "Stream"]
+
+EVERY = slice(None)
+"""All steps of a stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,42 @@ class Stream(_Value):
         assert self.examples.y is not None
         first = presentations(self.examples.y, self.examples.mask) == 1
         return replace(self.examples, y=self.examples.y.masked_fill(first, self.unknown))
+
+    def part(self, steps: slice) -> tuple["Stream", int]:
+        """Return what matters to some steps: these, and earlier ones whose labels have not arrived before the first.
+
+        Args:
+            steps: one after another.
+
+        Returns:
+            The stream of them, and how many of its steps are earlier ones.
+
+        Raises:
+            ShapeError: if there are no such steps.
+
+        Example:
+            >>> stream = Stream(Examples(torch.zeros(1, 9, 1), torch.zeros(1, 9, 1)), delay=3)
+            >>> part, earlier = stream.part(slice(6, 8))
+            >>> part.delays, earlier
+            (tensor([[3, 3, 0, 0]]), 2)
+        """
+        first, last, by = steps.indices(self.steps)
+        if by != 1 or first >= last:
+            raise ShapeError(f"steps: expected some of the {self.steps} steps, one after another; got {steps}")
+        if (first, last) == (0, self.steps):
+            return self, 0
+        index = torch.arange(self.steps, device=self.delays.device)
+        due = index + self.delays
+        comes = (self.delays > 0) & self.examples.real & (due > first) & (due <= last)
+        waiting = comes[:, :first].any(0).nonzero()
+        oldest = int(waiting[0]) if len(waiting) else first
+        cut = slice(oldest, last)
+        return replace(
+            self,
+            examples=self.examples.take(cut),
+            delay=1 if self.at_once else self.delays.where(comes, 0)[:, cut],
+            shifts=None if self.shifts is None else self.shifts[:, cut],
+        ), first - oldest
 
     def arriving(self, step: int) -> Examples | None:
         """Return the examples whose labels arrive after the prediction of a step, in order; None if none does.

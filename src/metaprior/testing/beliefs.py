@@ -228,3 +228,26 @@ def check_stream(case: Case) -> None:
         # What is predicted for padding does not matter.
         looped = torch.cat(expected, dim=1)[examples.real]
         demand_close(got[examples.real], looped, f"stream: must equal a loop over predict and observe; delay {delay}")
+
+
+@check
+def check_paused_stream(case: Case) -> None:
+    """`follow` in two parts predicts what it does in one, wherever labels are on their way between the two."""
+    prior, episode = case.prior(), case.episode(tasks=2)
+    examples = episode.support.take(slice(0, 5))
+    steps = examples.size
+    drawn = torch.randint(0, 4, (2, steps), generator=torch.Generator().manual_seed(0)).clamp(max=steps)
+    for delay in (1, min(3, steps), drawn):
+        stream = Stream(examples, delay)
+        with torch.no_grad():
+            whole, end = prior.follow(stream)
+            demand(torch.equal(whole, prior.stream(stream)), f"follow: must predict what stream does; delay {delay}")
+            first, between = prior.follow(stream, steps=slice(0, 2))
+            second, after = prior.follow(stream, between, slice(2, None))
+            for part, expected in ((first, whole[:, :2]), (second, whole[:, 2:])):
+                # A class that arrives later has no probability before, and need not be in a part.
+                shown = (part, expected) if part.ndim != 3 else (part, expected[..., : part.shape[2]])
+                real = examples.real[:, :2] if part is first else examples.real[:, 2:]
+                demand_close(shown[0][real], shown[1][real], f"follow: two parts must predict as one; delay {delay}")
+            asked = episode.query.x
+            demand_close(prior.predict(after, asked), prior.predict(end, asked), "follow: two parts must end as one")

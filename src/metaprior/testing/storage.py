@@ -82,7 +82,7 @@ def check_state_on_disk(case: Case) -> None:
         for when, state in (("start", start), ("observe", prior.observe(start, episode.support))):
             try:
                 with tempfile.TemporaryDirectory() as folder:
-                    save_state(state, Path(folder) / "state.safetensors")
+                    save_state(prior, state, Path(folder) / "state.safetensors")
                     again = load_state(prior, Path(folder) / "state.safetensors")
             except (MetapriorError, TypeError, KeyError, IndexError, RuntimeError) as error:
                 raise AssertionError(
