@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from metaprior import ProtoNet, Ridge, Scratch, follow
-from metaprior.errors import MetapriorError
+from metaprior import CPM, Matching, ProtoNet, Ridge, Scratch, follow
+from metaprior.errors import DataError, MetapriorError
 from metaprior.follow import Followed, _scores
 from metaprior.nets import MLP, UNet
-from metaprior.tasks import Sinusoid, Streams, Strokes, TaskSource
+from metaprior.tasks import Roaming, Sinusoid, Streams, Strokes, TaskSource
 from metaprior.testing import ToyTasks
 
 LOG = Followed(
@@ -22,6 +22,7 @@ LOG = Followed(
     shifts=torch.tensor([[True, False, True, False], [False, True, False, False]]),
     metric="accuracy",
     step_seconds=0.001,
+    alone_seconds=0.002,
     state_bytes=8,
     parameters=3,
     hash="abc",
@@ -33,12 +34,14 @@ def test_scores_are_averaged_over_what_is_real():
     assert LOG.running(2).tolist() == pytest.approx([0.5, (0.5 + 1) / 2, (1 + 0.5) / 2, 0.5])
     assert LOG.by_presentation() == pytest.approx({1: 2 / 4, 2: 2 / 2, 3: 0})
     assert LOG.since_shift() == pytest.approx({0: (0 + 1 + 1) / 3, 1: (1 + 0 + 0) / 3})
+    assert LOG.since_seen() == {1: 1.0, 2: 0.0}
+    assert LOG.since_seen(most=1) == {1: 1.0}
     assert LOG.result()["mean"] == pytest.approx((2 / 4 + 2 / 3) / 2)
 
 
 def test_without_classes_or_shifts_there_is_less_to_tell():
     bare = replace(LOG, y=None, shifts=None, metric="mse")
-    assert bare.by_presentation() == bare.since_shift() == {}
+    assert bare.by_presentation() == bare.since_shift() == bare.since_seen() == {}
     assert bare.draw().startswith(b"\x89PNG")
 
 
@@ -49,6 +52,60 @@ def test_a_log_is_written(tmp_path):
     assert [float(row[1]) for row in rows[1:]] == [0.5, 1.0, 0.5, 0.0]
     assert json.loads((tmp_path / "result.json").read_text())["by_presentation"]["2"] == 1
     assert (tmp_path / "stream.png").read_bytes().startswith(b"\x89PNG")
+    curves = list(csv.DictReader((tmp_path / "curves.csv").read_text().splitlines()))
+    assert {row["curve"] for row in curves} == {"presentation", "since_shift", "since_seen"}
+    assert [row["accuracy"] for row in curves if row["curve"] == "since_seen"] == ["1", "0"]
+    with pytest.raises(MetapriorError, match="window: expected a positive number"):
+        LOG.write(tmp_path / "other", window=0)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_class_is_unknown_until_a_label_of_it_has_come():
+    """All of one class, whose first label comes three steps late: what is right before is not counted."""
+    log = replace(
+        LOG,
+        scores=torch.ones(1, 5),
+        y=torch.zeros(1, 5, dtype=torch.long),
+        real=torch.ones(1, 5, dtype=torch.bool),
+        named=torch.tensor([[0.0, 0.0, 0.0, 1.0, 0.0]]),
+        unknown=torch.tensor([[0.9, 0.8, 0.7, 0.2, 0.1]]),
+        told=torch.tensor([[0, 0, 0, 1, 2]]),
+    )
+    assert log.by_presentation() == {1: 0.0, 2: 1.0, 3: 0.0}
+    assert log.average_precision() == pytest.approx((1 / 2) / 2)
+
+
+def test_labels_that_never_come_leave_all_unknown():
+    streams = Streams(Roaming("strokes", steps=20), never=1.0)
+    prior = CPM.for_tasks(streams.spec, MLP(100, hidden=(8,)), unseen="last")
+    log = follow(prior, streams, streams=2)
+    assert not log.told.any()
+    assert log.average_precision() == 0
+    assert log.scores[log.real].mean() == 1
+
+
+def test_what_is_carried_is_that_at_the_end_of_the_stream():
+    source = Strokes(ways=3, shots=5, queries=1)
+    carried = [follow(Matching(nn.Flatten(), ways=3), Streams(source, steps=steps), 2).state_bytes for steps in (5, 15)]
+    assert carried[1] > 2.9 * carried[0]
+    assert follow(ProtoNet(nn.Flatten(), ways=3), Streams(source), 2).alone_seconds > 0
+
+
+def test_what_cannot_be_followed():
+    class Broken(Streams):
+        def sample(self, *arguments):
+            stream = super().sample(*arguments)
+            stream.examples.x[1, 2] = torch.nan
+            return stream
+
+    with pytest.raises(DataError, match="source: expected finite inputs; that of step 3 of stream 2 is not"):
+        follow(ProtoNet(nn.Flatten()), Broken(Strokes(ways=3, shots=5, queries=1)), streams=3)
+    with pytest.raises(MetapriorError, match="prior: expected one acquired where a class can be unknown"):
+        follow(ProtoNet(nn.Flatten(), ways=3), Streams(Roaming("strokes", steps=20)), streams=2)
+    with pytest.raises(MetapriorError, match="prior: its network takes inputs of 4 numbers; Streams has 100"):
+        follow(ProtoNet(MLP(4)), Streams(Strokes()), streams=2)
+    with pytest.raises(MetapriorError, match="seed: expected a number from 0"):
+        follow(ProtoNet(nn.Flatten()), Streams(Strokes()), streams=2, seed=10**30)
 
 
 def test_a_prior_is_followed_and_left_as_it_was():

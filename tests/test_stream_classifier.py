@@ -14,8 +14,9 @@ from torch import nn
 from metaprior import MAML, DistributedMemory, ProtoNet, Ridge, load_state, save, save_state
 from metaprior.errors import DataError, MetapriorError
 from metaprior.nets import MLP, Conv4
+from metaprior.registry import priors
 from metaprior.stream_classifier import PriorStreamClassifier
-from metaprior.tasks import Examples, Stream
+from metaprior.tasks import Examples, Stream, TaskSpec
 from metaprior.tree import tensors
 
 PHISHING = list(itertools.islice(datasets.Phishing(), 60))
@@ -242,3 +243,25 @@ def test_without_river_the_error_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "metaprior.stream_classifier")
     with pytest.raises(MetapriorError, match=r"needs the package 'river': pip install \"metaprior\[streams\]\""):
         importlib.import_module("metaprior.stream_classifier")
+
+
+CLASSES = {name: priors.resolve(name)[0] for name in priors}
+CLASSIFYING = [name for name, kind in CLASSES.items() if "classification" in kind.kinds and kind.needs_net is None]
+
+
+@pytest.mark.parametrize("name", CLASSIFYING)
+def test_every_prior_learns_behind_the_api(name):
+    prior, implied = priors.resolve(name)
+    spec = TaskSpec("classification", (4,), 3, pool=6)
+    model = PriorStreamClassifier(prior.for_tasks(spec, **implied))
+    for x, y in zip(ROWS, Y, strict=True):
+        said = model.predict_proba_one(x)
+        assert not said or sum(said.values()) == pytest.approx(1, abs=1e-4)
+        model.learn_one(x, y)
+    assert sorted(model.classes_) == sorted(set(Y))
+
+
+def test_a_label_is_something():
+    for nothing in (None, float("nan")):
+        with pytest.raises(DataError, match="y: expected a label, got"):
+            PriorStreamClassifier(ProtoNet(nn.Flatten())).learn_one({"a": 1.0}, nothing)

@@ -3,6 +3,7 @@
 Axis letters: T tasks.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import MetapriorError
+from metaprior.nets import MLP
 from metaprior.prior import Prior
 from metaprior.tasks.scores import kind_of, metric_of, task_scores
 from metaprior.tasks.source import Split, TaskSource, TestSet
@@ -151,6 +153,12 @@ def check_fit(prior: Prior, source: TaskSource) -> None:
     if wanted is not None and wanted != source.spec.x_shape:
         raise MetapriorError(
             f"prior: its network takes inputs of the shape {wanted}; {type(source).__name__} has {source.spec.x_shape}"
+        )
+    net = getattr(prior, "net", None)
+    if isinstance(net, MLP) and net.inputs != (numbers := math.prod(source.spec.x_shape)):
+        raise MetapriorError(
+            f"prior: its network takes inputs of {net.inputs} numbers; {type(source).__name__} has {numbers}, "
+            f"{source.spec.x_shape}"
         )
     reads = getattr(prior, "text", None)
     if source.spec.text is not None and reads not in (None, source.spec.text):

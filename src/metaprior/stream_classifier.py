@@ -114,7 +114,7 @@ class PriorStreamClassifier(Classifier):
         names, values = self._values(x)
         prior, inputs = self._inputs(names, values)
         belief = prior.start(1) if self.belief is None else self.belief
-        if not hasattr(prior, "enter"):
+        if not hasattr(prior, "tell"):
             logits = prior.predict(belief, inputs[:, None])[0, 0]
         elif self._last is not None and self._last.features == values:
             logits = self._last.logits
@@ -135,8 +135,8 @@ class PriorStreamClassifier(Classifier):
             x: a number for each feature.
             y: its label.
         """
-        if y is None:
-            raise DataError("y: expected a label, got None")
+        if y is None or y != y:
+            raise DataError(f"y: expected a label, got {y}")
         names, values = self._values(x)
         prior, inputs = self._inputs(names, values)
         classes = self.classes_ if y in self.classes_ else [*self.classes_, y]
@@ -144,7 +144,7 @@ class PriorStreamClassifier(Classifier):
         belief = prior.start(1) if self.belief is None else self.belief
         awaited = self._awaited
         try:
-            if not hasattr(prior, "enter"):
+            if not hasattr(prior, "tell"):
                 belief = prior.observe(belief, Examples(inputs[:, None], label[:, None]))
             elif self._early(prior) and awaited:
                 belief, awaited = prior.tell(belief, label), awaited - 1

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.autograd import gradcheck
-from torch.func import vmap
+from torch.func import functional_call, grad, vmap
 
 from metaprior.memory import Carried, Cell
 from metaprior.memory.cells import _class_means
@@ -173,3 +173,21 @@ def test_a_trace_is_what_is_carried_after_each_step(kind):
     for step in range(5):
         after = cell(x[:, : step + 1], cell.start(2), told[:, : step + 1], real[:, : step + 1])[1]
         torch.testing.assert_close(map_tensors(lambda leaf, step=step: leaf[:, step], every), after)
+
+
+@pytest.mark.parametrize("kind", [Cell, ExternalMemory, DNC, FastWeights], ids=lambda kind: kind.__name__)
+def test_every_cell_transforms(kind):
+    """Gradients of each stream alone, and derivatives of derivatives, from memories of nothing on."""
+    cell, (x, told) = kind((3,), 2, torch.Generator().manual_seed(0)).double(), steps((3,), count=3)
+    weights = dict(cell.named_parameters())
+
+    def loss(weights, x, told):
+        outputs, _ = functional_call(cell, weights, (x[None], cell.start(1), told[None]))
+        return outputs.square().sum()
+
+    each = vmap(grad(loss), (None, 0, 0))(weights, x, told)
+    alone = [grad(loss)(weights, x[task], told[task]) for task in range(2)]
+    for name, found in each.items():
+        torch.testing.assert_close(found, torch.stack([one[name] for one in alone]))
+    squares = grad(lambda weights: sum(part.square().sum() for part in grad(loss)(weights, x[0], told[0]).values()))
+    assert all(part.isfinite().all() for part in squares(weights).values())

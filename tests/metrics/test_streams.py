@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaprior.errors import ShapeError
+from metaprior.errors import DataError, ShapeError
 from metaprior.metrics import (
     accuracy_by_presentation,
     average_precision,
     first_sights,
+    gaps_of,
     presentations,
     running_accuracy,
 )
@@ -79,3 +80,27 @@ def test_shapes_must_agree():
         accuracy_by_presentation(Y[:1], Y)
     with pytest.raises(ShapeError, match="expected one shape"):
         average_precision(Y[0], Y[0], Y[0] > 0)
+
+
+def test_average_precision_does_not_depend_on_the_order_of_equals():
+    """Two steps that cannot be ranked are half right together, whichever comes first."""
+    known = torch.ones(1, 2, dtype=torch.bool)
+    for hits in ([[1, 0]], [[0, 1]]):
+        assert average_precision(torch.zeros(1, 2), torch.tensor(hits), known).item() == pytest.approx(1 / 4)
+
+
+def test_scores_that_are_no_numbers_rank_nothing():
+    with pytest.raises(DataError, match="unknown: expected numbers, got NaN"):
+        average_precision(torch.full((1, 2), torch.nan), torch.ones(1, 2), torch.ones(1, 2, dtype=torch.bool))
+    nothing = torch.zeros(1, 0)
+    assert average_precision(nothing, nothing, nothing.bool()) == 0
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+def test_gaps_are_counted_as_by_hand(ids):
+    expected = [next((gap for gap in range(1, at + 1) if ids[at - gap] == ids[at]), 0) for at in range(len(ids))]
+    assert gaps_of(torch.tensor([ids])).tolist() == [expected]
+
+
+def test_padding_has_no_gap():
+    assert gaps_of(torch.tensor([[1, 1, 1]]), torch.tensor([[True, True, False]])).tolist() == [[0, 1, 0]]

@@ -7,10 +7,10 @@ from metaprior.checkpoint import load, read_card
 from metaprior.cli.arguments import Parser
 from metaprior.cli.choices import TASKS, own_tasks, to_device
 from metaprior.cli.display import console, table
-from metaprior.errors import MetapriorError
+from metaprior.errors import MetapriorError, check_positive
 from metaprior.files import check_writable
 from metaprior.follow import follow
-from metaprior.registry import sources
+from metaprior.registry import describe, sources
 from metaprior.tasks.scores import metric_of
 from metaprior.tasks.streams import Streams
 
@@ -34,11 +34,12 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--seed", type=int, default=0, help="of the streams")
     options.add_argument("--split", default="test", choices=("train", "valid", "test"), help="which tasks")
     options.add_argument("--window", type=int, default=10, help="steps of the running score")
-    options.add_argument("--out", type=str | None, default=None, help="a folder for result.json, steps.csv, stream.png")
+    options.add_argument("--out", type=str | None, default=None, help="a folder for result.json, tables, and a picture")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
     parsed = parser.parse(words, own_tasks(words))
     if parsed.out is not None:
         check_writable(Path(parsed.out) / "result.json")
+    check_positive(window=parsed.window, length=parsed.length)
     prior = to_device(load(parsed.run), parsed.device)
     source = parser.build(parsed, "tasks")
     if source is None:
@@ -58,12 +59,12 @@ def run(words: Sequence[str]) -> None:
         table(("step", metric.name), rows)
     result = log.result()
     score = metric.text(result["mean"], digits=2)
-    cost = f"{1000 * log.step_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"
+    cost = f"{1000 * log.alone_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"
     console.print(f"[bold]{score}[/bold] over {result['steps']} steps of {result['streams']} streams; {cost}")
     if result["average_precision"] is not None:
         precision = f"{100 * result['average_precision']:.2f} %"
         console.print(f"{precision} average precision: known classes told from unknown ones, and named")
     if parsed.out is not None:
         asked = {name: parsed[name] for name in ("run", "seed", "split", "window")}
-        log.write(parsed.out, parsed.window, asked | {"stream": settings})
-        console.print(f"{parsed.out}: result.json, steps.csv, stream.png (streams {log.hash})")
+        log.write(parsed.out, parsed.window, asked | {"tasks": describe(source), "stream": settings})
+        console.print(f"{parsed.out}: result.json, steps.csv, curves.csv, stream.png (streams {log.hash})")

@@ -144,9 +144,9 @@ class OML(Prior):
         part, first = stream.part(steps)
         seen = replace(part, examples=self._embedded(part.examples))
         if seen.at_once:
-            return self._learn(begin, seen.examples)[::-1]  # type: ignore[return-value]
+            return self._learn(begin, seen.examples)[::-1]
         learn = lambda state, examples: self._learn(state, examples)[0]  # noqa: E731
-        return step_by_step(_run, learn, seen, begin, slice(first, None))  # type: ignore[return-value]
+        return step_by_step(_run, learn, seen, begin, slice(first, None))
 
     def loss(self, episode: Episode) -> Tensor:
         """Return the loss on the trajectory, held-out examples, and what to remember, after learning the trajectory.

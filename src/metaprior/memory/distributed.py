@@ -165,7 +165,7 @@ class DistributedMemory(LayerMemory):
         state = self.start(stream.tasks) if state is None else state
         self._check(state, stream.examples.x)
         if self.late == "wait" and not stream.at_once:
-            return super().follow(stream, state, steps)  # type: ignore[return-value]
+            return super().follow(stream, state, steps)
         part, first = stream.part(steps)
         if stream.at_once:
             told = encode(part.examples, self.outputs, state.label)

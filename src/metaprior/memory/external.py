@@ -113,7 +113,9 @@ class ExternalMemory(nn.Module):
         asked = self.interface(hidden).unflatten(-1, (self.heads, self.width + 2))
         keys = asked[..., :-2].tanh()
         gates = asked[..., -1:].sigmoid()
-        least = functional.one_hot(carried.usage.argmin(-1), self.rows).to(keys.dtype)
+        # Not `one_hot`, which looks at values, as `vmap` cannot.
+        places = torch.arange(self.rows, device=keys.device)
+        least = (places == carried.usage.argmin(-1, keepdim=True)).to(keys.dtype)
         writes = gates * carried.reads + (1 - gates) * least[:, None]
         rows = carried.rows * (1 - least)[..., None] + writes.transpose(1, 2) @ keys
         reads = addressed(keys, rows, functional.softplus(asked[..., -2]) + 1)
@@ -140,7 +142,9 @@ def addressed(keys: Tensor, rows: Tensor, sharpness: Tensor) -> Tensor:
         >>> addressed(torch.tensor([[[1.0, 0.0]]]), torch.eye(2)[None], torch.tensor([[100.0]])).round()
         tensor([[[1., 0.]]])
     """
-    cosines = functional.normalize(keys, dim=-1, eps=1e-6) @ functional.normalize(rows, dim=-1, eps=1e-6).transpose(
-        1, 2
-    )
-    return (sharpness[..., None] * cosines).softmax(-1)
+    return (sharpness[..., None] * (_unit(keys) @ _unit(rows).transpose(1, 2))).softmax(-1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Return vectors of length 1, zeros left as they are, with derivatives of any order."""
+    return vectors * (vectors.square().sum(-1, keepdim=True) + 1e-12).rsqrt()

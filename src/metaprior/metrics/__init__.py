@@ -8,19 +8,23 @@ from metaprior.metrics.sequences import (
     stability,
 )
 from metaprior.metrics.streams import (
+    accuracy_by_number,
     accuracy_by_presentation,
     average_precision,
     first_sights,
+    gaps_of,
     presentations,
     running_accuracy,
 )
 
 __all__ = [
+    "accuracy_by_number",
     "accuracy_by_presentation",
     "average_precision",
     "backward_transfer",
     "first_sights",
     "forward_transfer",
+    "gaps_of",
     "performance_maintenance",
     "presentations",
     "running_accuracy",

@@ -6,9 +6,17 @@ Axis letters: T streams, S steps, C classes.
 import torch
 from torch import Tensor
 
-from metaprior.errors import ShapeError, check_positive
+from metaprior.errors import DataError, ShapeError, check_positive
 
-__all__ = ["accuracy_by_presentation", "average_precision", "first_sights", "presentations", "running_accuracy"]
+__all__ = [
+    "accuracy_by_number",
+    "accuracy_by_presentation",
+    "average_precision",
+    "first_sights",
+    "gaps_of",
+    "presentations",
+    "running_accuracy",
+]
 
 
 def presentations(y: Tensor, real: Tensor | None = None) -> Tensor:
@@ -29,6 +37,24 @@ def presentations(y: Tensor, real: Tensor | None = None) -> Tensor:
     begins = torch.nn.functional.pad(ids[:, 1:] != ids[:, :-1], (1, 0), value=True)
     numbers = places - places.where(begins, 0).cummax(1).values + 1
     return torch.empty_like(numbers).scatter_(1, order, numbers).where(kept, 0)
+
+
+def gaps_of(y: Tensor, real: Tensor | None = None) -> Tensor:
+    """Return how many steps ago the class of each step came last, `(T, S)`; 0 at its first presentation, and padding.
+
+    Args:
+        y: `(T, S)`, class ids.
+        real: `(T, S)`, False for padding; None where all are real.
+
+    Example:
+        >>> gaps_of(torch.tensor([[4, 7, 4, 4]]))
+        tensor([[0, 0, 2, 1]])
+    """
+    kept = torch.ones_like(y, dtype=torch.bool) if real is None else real
+    ids, order = y.where(kept, y.min() - 1).sort(dim=1, stable=True)
+    again = torch.nn.functional.pad(ids[:, 1:] == ids[:, :-1], (1, 0), value=False)
+    gaps = torch.nn.functional.pad(order.diff(dim=1), (1, 0)).where(again, 0)
+    return torch.empty_like(gaps).scatter_(1, order, gaps).where(kept, 0)
 
 
 def first_sights(y: Tensor, real: Tensor | None = None) -> Tensor:
@@ -56,8 +82,23 @@ def accuracy_by_presentation(hits: Tensor, y: Tensor, most: int = 10, real: Tens
     """
     _same_shape(hits=hits, y=y, real=real)
     check_positive(most=most)
-    which = presentations(y, real)
-    return torch.stack([hits[which == number].float().mean() for number in range(1, most + 1)])
+    return accuracy_by_number(hits, presentations(y, real), most)
+
+
+def accuracy_by_number(hits: Tensor, numbers: Tensor, most: int) -> Tensor:
+    """Return the accuracy of the steps of number 1, 2, ... `most`; NaN for a number that no step has.
+
+    Args:
+        hits: `(T, S)`, whether the prediction was right.
+        numbers: `(T, S)`, whole numbers; steps of others are left out.
+        most: the last number.
+
+    Example:
+        >>> accuracy_by_number(torch.tensor([[0, 1, 1]]), torch.tensor([[1, 1, 2]]), most=2)
+        tensor([0.5000, 1.0000])
+    """
+    _same_shape(hits=hits, numbers=numbers)
+    return torch.stack([hits[numbers == number].float().mean() for number in range(1, most + 1)])
 
 
 def running_accuracy(hits: Tensor, window: int, real: Tensor | None = None) -> Tensor:
@@ -88,7 +129,11 @@ def average_precision(unknown: Tensor, hits: Tensor, known: Tensor, real: Tensor
         known: `(T, S)`, whether the class was known.
         real: `(T, S)`, False for padding.
 
-    Source: Ren et al. 2021 (arXiv 2007.04546), section 4. Differs: the area is of steps, not of trapezia.
+    Raises:
+        DataError: if `unknown` is no number somewhere.
+
+    Source: Ren et al. 2021 (arXiv 2007.04546), section 4. Differs: the area is of steps, not of trapezia, and steps of
+    equal scores are one.
 
     Example:
         >>> average_precision(torch.tensor([[0.9, 0.2]]), torch.tensor([[0, 1]]), torch.tensor([[False, True]]))
@@ -97,9 +142,12 @@ def average_precision(unknown: Tensor, hits: Tensor, known: Tensor, real: Tensor
     _same_shape(unknown=unknown, hits=hits, known=known, real=real)
     if real is not None:
         unknown, hits, known = unknown[real], hits[real], known[real]
-    order = unknown.double().flatten().argsort(stable=True)
-    right = (hits.bool() & known).flatten()[order].double()
-    precision = right.cumsum(0) / torch.arange(1, len(right) + 1, device=right.device)
+    if unknown.is_floating_point() and bool(unknown.isnan().any()):
+        raise DataError("unknown: expected numbers, got NaN: were the inputs or the weights finite?")
+    scores, order = unknown.double().flatten().sort()
+    right = (hits.bool() & known.bool()).flatten()[order].double()
+    alike = torch.searchsorted(scores, scores, right=True)
+    precision = right.cumsum(0)[alike - 1] / alike
     return ((precision * right).sum() / known.sum().clamp(min=1)).float()
 
 

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import MetapriorError, check_positive
+from metaprior.nets.images import check_images
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.norm import BatchNorm, Norm, norm_layer
 from metaprior.registry import nets
@@ -75,4 +76,5 @@ class Conv4(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, channels, size, size)` to `(N, outputs)`, or to `(N, features)` without a head."""
+        check_images(x, self.channels, self.size)
         return self.head(self.blocks(x).flatten(1))

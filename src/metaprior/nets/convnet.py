@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from metaprior.errors import MetapriorError, check_positive
+from metaprior.nets.images import check_images
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.registry import nets
 
@@ -69,4 +70,5 @@ class ConvNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, C, S, S)` to `(N, outputs)`, or to `(N, F)` without a head."""
+        check_images(x, self.channels, self.size)
         return self.head(self.blocks(x))

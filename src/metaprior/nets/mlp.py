@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from metaprior.errors import check_positive
+from metaprior.errors import ShapeError, check_positive
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.norm import Norm, norm_layer
 from metaprior.registry import nets
@@ -70,6 +70,8 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, *x)` to `(N, outputs)`, or to `(N, features)` without a head."""
         x = x.flatten(1)
+        if x.shape[1] != self.inputs:
+            raise ShapeError(f"x: expected inputs of {self.inputs} numbers, got {x.shape[1]}")
         for layer, norm, rectifier in zip(self.layers, self.norms, self.rectifiers, strict=True):
             x = rectifier(norm(layer(x)))
             if self.training and self.dropout:

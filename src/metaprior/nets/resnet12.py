@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import check_positive
+from metaprior.nets.images import check_images
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.norm import Norm, norm_layer
 from metaprior.registry import nets
@@ -79,4 +80,5 @@ class ResNet12(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, channels, H, W)` to `(N, outputs)`, or to `(N, features)` without a head."""
+        check_images(x, self.channels)
         return self.head(self.blocks(x).mean((2, 3)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metaprior.errors import MetapriorError, check_positive
+from metaprior.nets.images import check_images
 from metaprior.nets.initialise import initialise, uninitialised
 from metaprior.nets.norm import Norm, norm_layer
 from metaprior.registry import nets
@@ -94,6 +95,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, channels, H, W)` to `(N, outputs, H, W)`, or to `(N, features, H, W)` without a head."""
+        check_images(x, self.channels)
         coarsest = 2 ** (len(self.widths) - 1)
         if min(x.shape[-2:]) < coarsest:
             raise MetapriorError(

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from metaprior.errors import DataError, check_positive
+from metaprior.errors import DataError, MetapriorError, check_positive
 from metaprior.registry import arguments
 from metaprior.tasks.episode import Episode, Examples, TaskSpec
 from metaprior.tree import fingerprint
@@ -213,10 +213,15 @@ def seeded(seed: int, split: Split) -> torch.Generator:
     A source of unlimited tasks draws all splits from one distribution: with one generator for all of them, training
     would begin with the test tasks.
 
+    Raises:
+        MetapriorError: if the seed is no number from 0 to 2**63 - 1.
+
     Example:
         >>> torch.rand((), generator=seeded(0, "train")) == torch.rand((), generator=seeded(0, "test"))
         tensor(False)
     """
+    if not 0 <= seed < 2**63:
+        raise MetapriorError(f"seed: expected a number from 0 to {2**63 - 1}, got {seed}")
     if split == "test":
         return torch.Generator().manual_seed(seed)
     return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(f"{split}:{seed}".encode()).digest()[:4]))

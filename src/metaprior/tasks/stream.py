@@ -28,12 +28,12 @@ class Stream(_Value):
         delay: after how many steps a label arrives; 1 means right after the prediction. Or `(T, S)`, how many for each
             label; 0 where it never arrives.
         shifts: `(T, S)`, True where the context changes, or None where that is not known.
-        unknown: the class id that a prediction should say at the first sight of a class, and that no label ever says;
-            None where first sights are to be guessed.
+        unknown: the class id that a prediction should say until a label of the class has arrived, and that no label
+            ever says; None where classes are to be guessed.
 
     Raises:
-        ShapeError: if the examples carry no labels, or there are none, `delay` is not positive, or longer than the
-            streams, or `delay` or `shifts` is of another shape.
+        ShapeError: if the examples carry no labels, or there are none, `delay` is no positive whole number, or longer
+            than the streams, `delay` or `shifts` is of another shape, or `unknown` is no class id.
 
     Example:
         >>> import torch
@@ -51,16 +51,23 @@ class Stream(_Value):
             raise ShapeError("examples: expected labelled examples, got y = None")
         if not self.steps:
             raise ShapeError("examples: expected at least one step, got an empty stream")
+        if self.unknown is not None and (self.unknown < 0 or self.examples.y.is_floating_point()):
+            raise ShapeError(f"unknown: expected the id of a class, and labels that are class ids; got {self.unknown}")
         expected = (self.tasks, self.steps)
-        if (isinstance(self.delay, Tensor) and self.delay.is_floating_point()) or isinstance(self.delay, float):
-            got = self.delay.dtype if isinstance(self.delay, Tensor) else self.delay
+        if isinstance(self.delay, Tensor):
+            whole = not (self.delay.is_floating_point() or self.delay.dtype == torch.bool)
+        else:
+            whole = isinstance(self.delay, int) and not isinstance(self.delay, bool)
+        if not whole:
+            got = self.delay.dtype if isinstance(self.delay, Tensor) else repr(self.delay)
             raise ShapeError(f"delay: expected whole steps, got {got}")
         for name, each in (("delay", self.delay), ("shifts", self.shifts)):
             if isinstance(each, Tensor) and tuple(each.shape) != expected:
                 raise ShapeError(f"{name}: expected shape (T, S) = {expected}, got {tuple(each.shape)}")
         if isinstance(self.delay, Tensor):
-            if bool((self.delay < 0).any()):
-                raise ShapeError(f"delay: expected 0 or more steps for each label, got {int(self.delay.min())}")
+            if self.delay.numel() and not 0 <= int(self.delay.min()) <= int(self.delay.max()) <= self.steps:
+                outside = self.delay[(self.delay < 0) | (self.delay > self.steps)][0]
+                raise ShapeError(f"delay: expected 0 to {self.steps} steps for each label, got {int(outside)}")
         elif not 1 <= self.delay <= self.steps:
             raise ShapeError(f"delay: expected 1 to {self.steps} steps, as many as the stream has, got {self.delay}")
 
@@ -88,7 +95,7 @@ class Stream(_Value):
 
     @property
     def asked(self) -> Examples:
-        """The examples with what predictions should say: their labels, or, at the first sight of a class, `unknown`.
+        """The examples with what predictions should say: their labels, or `unknown` if none of the class has arrived.
 
         Example:
             >>> Stream(Examples(torch.zeros(1, 3, 1), torch.tensor([[4, 4, 2]])), unknown=9).asked.y
@@ -97,8 +104,26 @@ class Stream(_Value):
         if self.unknown is None:
             return self.examples
         assert self.examples.y is not None
-        first = presentations(self.examples.y, self.examples.mask) == 1
-        return replace(self.examples, y=self.examples.y.masked_fill(first, self.unknown))
+        return replace(
+            self.examples, y=self.examples.y.masked_fill((self.told == 0) & self.examples.real, self.unknown)
+        )
+
+    @property
+    def told(self) -> Tensor:
+        """`(T, S)`, how many labels of its class have arrived before each step; 0 for padding.
+
+        Example:
+            >>> Stream(Examples(torch.zeros(1, 5, 1), torch.tensor([[4, 4, 4, 2, 4]])), delay=2).told
+            tensor([[0, 0, 1, 0, 3]])
+        """
+        assert self.examples.y is not None
+        if self.at_once:
+            return (presentations(self.examples.y, self.examples.mask) - 1).clamp(min=0)
+        index = torch.arange(self.steps, device=self.delays.device)
+        comes = (self.delays > 0) & self.examples.real
+        arrived = comes[:, None] & ((index + self.delays)[:, None] <= index[:, None])
+        same = self.examples.y[:, :, None] == self.examples.y[:, None]
+        return (same & arrived).sum(-1) * self.examples.real
 
     def part(self, steps: slice) -> tuple["Stream", int]:
         """Return what matters to some steps: these, and earlier ones whose labels have not arrived before the first.

@@ -103,5 +103,7 @@ class Streams(StreamSource):
         if self.latest is None and not self.never:
             return self.delay
         shape = (examples.tasks, examples.size)
+        if (longest := self.latest or self.delay) > examples.size:
+            raise DataError(f"latest: expected a delay of at most the {examples.size} steps of a stream, got {longest}")
         delays = torch.randint(self.delay, (self.latest or self.delay) + 1, shape, generator=generator)
         return delays.masked_fill(torch.rand(shape, generator=generator) < self.never, 0)
