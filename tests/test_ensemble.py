@@ -178,6 +178,10 @@ def test_wrong_members(tmp_path, capsys):
         Ensemble([])
     with pytest.raises(MetapriorError, match="count"):
         Ensemble.for_tasks(WAVES.spec, count=0)
+    with pytest.raises(MetapriorError, match="columns: expected a pair for each of 2 members, and no network"):
+        Ensemble.for_tasks(ToyTasks().spec, MLP(4), columns=COLUMNS)
+    spec = ToyTasks("regression", (4,), outputs=1).spec
+    assert [member.net.inputs for member in Ensemble.for_tasks(spec, columns=COLUMNS).members] == [3, 3]
     with pytest.raises(MetapriorError, match="net: expected None for an ensemble of 'maml'"):
         Ensemble.for_tasks(WAVES.spec, MLP(1, hidden=(4,)), of="maml")
     assert main(["ensemble", str(tmp_path / "none"), "--out", str(tmp_path)]) == 2

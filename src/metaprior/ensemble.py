@@ -84,6 +84,7 @@ class Ensemble(Prior):
         seed: int = 0,
         of: str = "ridge",
         count: int = 2,
+        columns: Sequence[tuple[int, int]] | None = None,
         **more: Any,
     ) -> Self:
         """Build priors that begin with different weights, to be acquired together.
@@ -94,6 +95,7 @@ class Ensemble(Prior):
             seed: of the first; the others have the numbers that follow.
             of: the name of the members' class.
             count: M.
+            columns: of each member what it sees, with no `net`; None for everything.
             more: arguments of the members.
         """
         check_positive(count=count)
@@ -101,7 +103,16 @@ class Ensemble(Prior):
         if net is not None and member.headless != cls.headless:
             raise MetapriorError(f"net: expected None for an ensemble of '{of}', whose networks end with outputs")
         networks = [net, *(None if net is None else _reseeded(net, seed + at) for at in range(1, count))]
-        return cls([member.for_tasks(spec, own, seed + at, **implied | more) for at, own in enumerate(networks)])
+        specs = [spec] * count
+        if columns is not None:
+            if net is not None or len(columns) != count:
+                raise MetapriorError(f"columns: expected a pair for each of {count} members, and no network")
+            specs = [replace(spec, x_shape=(end - first,)) for first, end in columns]
+        members = [
+            member.for_tasks(own, built, seed + at, **implied | more)
+            for at, (own, built) in enumerate(zip(specs, networks, strict=True))
+        ]
+        return cls(members, columns)
 
     def start(self, tasks: int, about: Tree = None) -> tuple[Tree, ...]:
         """Return what each member believes about T tasks before any example."""

@@ -160,6 +160,11 @@ def check_fit(prior: Prior, source: TaskSource) -> None:
             f"prior: its network takes inputs of {net.inputs} numbers; {type(source).__name__} has {numbers}, "
             f"{source.spec.x_shape}"
         )
+    outputs = getattr(prior, "outputs", None)
+    if isinstance(outputs, int) and source.spec.kind != "regression" and outputs < source.spec.outputs:
+        raise MetapriorError(
+            f"prior: has {outputs} outputs; {type(source).__name__} has tasks of up to {source.spec.outputs} classes"
+        )
     reads = getattr(prior, "text", None)
     if source.spec.text is not None and reads not in (None, source.spec.text):
         raise MetapriorError(

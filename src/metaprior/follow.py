@@ -153,7 +153,9 @@ class Followed:
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(["step", self.metric, f"{self.metric} of the last {window} steps"])
-        for step, values in enumerate(zip(self.by_step().tolist(), self.running(window).tolist(), strict=True)):
+        longest = int(self.real.sum(1).max())
+        shown = zip(self.by_step().tolist()[:longest], self.running(window).tolist(), strict=False)
+        for step, values in enumerate(shown):
             rows.writerow([step + 1, *(f"{value:.6g}" for value in values)])
         write_text(folder / "steps.csv", text.getvalue())
         curves = [["curve", "at", self.metric]]

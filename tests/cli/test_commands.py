@@ -135,14 +135,25 @@ def test_a_memory_is_acquired_on_streams_and_followed(tmp_path, capsys):
     assert read_card(run)["stream"] == {"delay": 2, "steps": 12, "latest": None, "never": 0.0}
     assert main(["stream", run, "--streams", "5", "--out", str(out)]) == 0
     assert "over 12 steps of 5 streams" in " ".join(capsys.readouterr().out.split())
-    assert {path.name for path in out.iterdir()} == {"result.json", "steps.csv", "stream.png"}
+    assert {path.name for path in out.iterdir()} == {"result.json", "steps.csv", "curves.csv", "stream.png"}
+    assert json.loads((out / "result.json").read_text())["tasks"]["arguments"]["ways"] == 3
+    late = [*words, "--steps", "2", "--out", str(tmp_path / "late"), "--latest", "4", "--never", "0.5"]
+    assert main(["acquire", *late, "--delay", "2"]) == 0
+    assert read_card(tmp_path / "late")["stream"] == {"delay": 2, "steps": None, "latest": 4, "never": 0.5}
+    assert main(["acquire", *late]) == 2
+    assert "--latest: it is one of streams, which --delay asks for" in capsys.readouterr().err
+    assert main(["acquire", "--config", str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml cannot be read: No such file" in " ".join(capsys.readouterr().err.split())
     assert main(["stream", run, "--streams", "5", "--delay", "3", "--latest", "5", "--never", "0.2"]) == 0
     assert main(["stream", run, "--streams", "5", "--delay", "99"]) == 2
     assert "delay: expected 1 to 12 steps" in capsys.readouterr().err
     for wrong, sentence in (
-        (["--tasks.ways", "5"], "y: expected class ids from 0 to 2, got"),
-        (["--length", "0"], "steps: expected a positive number, got 0"),
-        (["--length", "99"], "steps: expected at most the 18 examples of a task, got 99"),
+        (["--tasks.ways", "5"], "prior: has 3 outputs; Streams has tasks of up to 5 classes"),
+        (["--window", "0"], "window: expected a positive number, got 0"),
+        (["--latest", "50"], "latest: expected a delay of at most the 12 steps of a stream, got 50"),
+        (["--tasks.size", "9"], "its network takes inputs"),
+        (["--length", "0"], "length: expected a positive number, got 0"),
+        (["--length", "99"], "steps (--length): expected at most the 18 examples of a task, got 99"),
         (["--streams", "0"], "streams: expected a positive number, got 0"),
         (["--tasks", "glyphs"], "its network takes inputs of the shape (1, 10, 10)"),
     ):

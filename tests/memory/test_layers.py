@@ -73,3 +73,23 @@ def test_what_cannot_be_built_is_refused(kind):
         build(kind, feedback="lst")
     with pytest.raises(MetapriorError, match="steps_at_once: expected a positive number, got 0"):
         build(kind, steps_at_once=0)
+
+
+@pytest.mark.parametrize("kind", [DistributedMemory, PairedMemory])
+@pytest.mark.parametrize(("streams", "steps"), [(1, 100), (16, 50)])
+def test_saving_memory_keeps_less_than_half(kind, streams, steps):
+    """Of what is kept for the backward pass; with no groups asked for, the network has some of its own."""
+    kept = []
+    for save_memory in (False, True):
+        prior = kind(MLP(6, 3, hidden=(16, 16)), (6,), 3, save_memory=save_memory)
+        stream, sizes = Stream(Examples(torch.rand(streams, steps, 6), torch.zeros(streams, steps).long())), []
+
+        def pack(tensor, sizes=sizes):
+            sizes.append(tensor.numel() * tensor.element_size())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            prior.stream_loss(stream)
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 2
+    assert prior._group(streams, steps) ** 2 < 2 * steps

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from metaprior.errors import DataError
-from metaprior.tasks import Corrupted, Sinusoid, Streams, Strokes
+from metaprior.tasks import ClassIncremental, Corrupted, Sinusoid, Streams, Strokes
 
 
 def draw(source, tasks=6, seed=0):
@@ -59,9 +59,9 @@ def test_the_hash_of_streams_tells_delays_apart():
 def test_streams_are_no_longer_than_their_tasks():
     with pytest.raises(DataError, match="source: expected one of episodes, got Streams"):
         draw(Corrupted(Streams(Sinusoid())))
-    with pytest.raises(DataError, match="steps: expected at most the 10 examples of a task, got 99"):
+    with pytest.raises(DataError, match=r"steps \(--length\): expected at most the 10 examples of a task, got 99"):
         draw(Streams(Sinusoid(), steps=99))
-    with pytest.raises(DataError, match="steps: expected at most the 10 examples of a task, got 99"):
+    with pytest.raises(DataError, match=r"steps \(--length\): expected at most the 10 examples of a task, got 99"):
         draw(Streams(Streams(Sinusoid()), steps=99))
 
 
@@ -74,3 +74,16 @@ def test_streams_of_streams_keep_their_order():
 def test_shots_can_be_changed():
     assert draw(Streams(Sinusoid(), delay=2).with_shots(4)).steps == 4
     assert draw(Corrupted(Sinusoid(), noise=1.0).with_shots(4)).support.size == 4
+
+
+def test_an_order_that_means_something_is_kept():
+    source = ClassIncremental("strokes", ways=6, shots=3)
+    stream = Streams(source).sample(2, torch.Generator().manual_seed(0), "test")
+    assert stream.examples.y[0].tolist() == [name for name in range(6) for _ in range(3)]
+
+
+def test_delays_beyond_the_end_are_refused():
+    with pytest.raises(DataError, match="latest: expected a delay of at most the 6 steps of a stream, got 100"):
+        Streams(Strokes(ways=3, shots=2, queries=1), latest=100).sample(1, torch.Generator())
+    with pytest.raises(DataError, match=r"steps \(--length\): expected at most the 6 examples of a task, got 7"):
+        Streams(Strokes(ways=3, shots=2, queries=1), steps=7).sample(1, torch.Generator())

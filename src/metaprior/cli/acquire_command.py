@@ -34,6 +34,10 @@ def run(words: Sequence[str]) -> None:
     parser.options.add_argument(
         "--delay", type=int | None, default=None, help="acquire on streams whose labels arrive so many steps late"
     )
+    parser.options.add_argument("--latest", type=int | None, default=None, help="draw delays, up to this one")
+    parser.options.add_argument(
+        "--never", type=float | None, default=None, help="the share of labels that never arrive"
+    )
     parser.options.add_argument("--length", type=int | None, default=None, help="steps of a stream; None for all")
     parser.options.add_argument(
         "--start",
@@ -43,13 +47,16 @@ def run(words: Sequence[str]) -> None:
     )
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
-    if parsed.length is not None and parsed.delay is None:
-        raise MetapriorError("--length: it is that of streams, which --delay asks for, and --delay was not given")
+    of_streams = {"steps": parsed.length, "latest": parsed.latest, "never": parsed.never}
+    given = {name: value for name, value in of_streams.items() if value is not None}
+    if given and parsed.delay is None:
+        name = next(iter(given)).replace("steps", "length")
+        raise MetapriorError(f"--{name}: it is one of streams, which --delay asks for, and --delay was not given")
     if parsed.delay is not None:
-        source = Streams(source, parsed.delay, parsed.length)
+        source = Streams(source, parsed.delay, **given)
     prior, facts = _prior(parser, parsed, source.spec)
     prior = to_device(prior, parsed.device)
-    apart = {"config", "device", "threads", "delay", "length", "start", *parser.choices}
+    apart = {"config", "device", "threads", "delay", "latest", "never", "length", "start", *parser.choices}
     options = {key: parsed[key] for key in vars(parsed) if key not in apart}
     if parsed.out is not None:
         write_text(Path(parsed.out) / "config.yaml", parser.resolved(parsed))

@@ -159,6 +159,8 @@ class Parser:
             config = yaml.safe_load(Path(path).read_text())
         except yaml.YAMLError as error:
             raise MetapriorError(f"--config: {path} is not YAML: {' '.join(str(error).split())}") from error
+        except OSError as error:
+            raise MetapriorError(f"--config: {path} cannot be read: {error.strerror}") from error
         if not isinstance(config, dict):
             raise MetapriorError(f"--config: expected options and values in {path}, got {type(config).__name__}")
         return config

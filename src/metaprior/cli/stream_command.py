@@ -57,6 +57,10 @@ def run(words: Sequence[str]) -> None:
         # The masks of a task are few, and show one thing: each is another presentation of it.
         rows = [(str(step + 1), metric.text(value)) for step, value in enumerate(log.by_step().tolist())]
         table(("step", metric.name), rows)
+    if list(shown) == [1]:
+        console.print(
+            "Each class comes once, so that nothing can be learned of it: ask for more, as by --tasks.shots 10"
+        )
     result = log.result()
     score = metric.text(result["mean"], digits=2)
     cost = f"{1000 * log.alone_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"

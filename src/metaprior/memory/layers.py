@@ -160,7 +160,10 @@ class LayerMemory(Prior):
 
     def _group(self, streams: int, steps: int) -> int:
         values = streams * max(4 * math.prod(cell.shape) for cell in self._cells)
-        most = steps if torch.is_grad_enabled() else _GROUP
+        most = _GROUP
+        if torch.is_grad_enabled():
+            # What is kept of all groups, and what is computed again of one, are about as much.
+            most = math.isqrt(steps - 1) + 1 if self.save_memory else steps
         return max(1, min(most, _VALUES // max(values, 1)))
 
     def _cell(self, shape: tuple[int, ...], feedback: int, random: torch.Generator, means: Means) -> nn.Module:
@@ -213,7 +216,7 @@ class LayerMemory(Prior):
         try:
             with torch.no_grad():
                 output = net(like.new_zeros(1, *self.x_shape))
-        except RuntimeError as error:
+        except (RuntimeError, ShapeError) as error:
             raise ShapeError(f"x_shape: the network does not take inputs of {self.x_shape} ({error})") from error
         if output.shape[1] != self.outputs:
             raise ShapeError(f"outputs: expected {output.shape[1]}, as the network has, got {self.outputs}")

@@ -6,7 +6,7 @@ Axis letters: T sequences, C classes, G characters of the training split.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -36,7 +36,7 @@ class ClassIncremental(TaskSource):
     same classes. A test sequence has class ids in the order of appearance. A training trajectory is short, and has ids
     drawn from those of a test sequence, so that a network learns to have all of its outputs; and it comes with images
     of any training characters, to remember (see `Episode`). `metaprior.retention` scores what is kept of a test
-    sequence as it grows. `Streams` of these tasks shuffle them.
+    sequence as it grows. `Streams` of these tasks keep their order.
 
     Args:
         characters: "omniglot" (963 characters to train on, 600 others for the test), "glyphs" or "strokes".
@@ -57,6 +57,8 @@ class ClassIncremental(TaskSource):
         >>> episode.support.x.shape, episode.support.y[0, 10:20]
         (torch.Size([2, 300, 1, 10, 10]), tensor([0, 0, 0, 0, 0, 1, 1, 1, 1, 1]))
     """
+
+    ordered: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -44,9 +44,15 @@ class TestSet:
 
 
 class TaskSource(ABC):
-    """A distribution of tasks in three splits; no two of them share a class, where there are classes."""
+    """A distribution of tasks in three splits; no two of them share a class, where there are classes.
+
+    Attributes:
+        spec: what the tasks have in common.
+        ordered: whether the order of a support set means something, so that streams keep it.
+    """
 
     spec: TaskSpec
+    ordered: ClassVar[bool] = False
 
     @abstractmethod
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:

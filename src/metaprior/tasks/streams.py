@@ -27,7 +27,7 @@ class StreamSource(TaskSource):
 
 
 class Streams(StreamSource):
-    """The support sets of another source, shuffled into streams; or another source's streams, as they come.
+    """The support sets of another source as streams, shuffled unless their order means something; or streams.
 
     With `shots` images of each of `ways` characters, this is the protocol of Santoro et al. 2016 (arXiv 1605.06065):
     each label comes with the image after its own, and a class can be known from its second presentation on.
@@ -81,16 +81,20 @@ class Streams(StreamSource):
         task = self.source.sample(tasks, generator, split)
         examples = task.examples if isinstance(task, Stream) else task.support
         if self.steps is not None and self.steps > examples.size:
-            raise DataError(f"steps: expected at most the {examples.size} examples of a task, got {self.steps}")
+            raise DataError(
+                f"steps (--length): expected at most the {examples.size} examples of a task, got {self.steps}"
+            )
         if isinstance(task, Stream):
             begun = examples.take(slice(self.steps))
             shifts = None if task.shifts is None else task.shifts[:, : self.steps]
             return Stream(begun, self._delays(begun, generator), shifts, task.unknown)
-        return self._shuffled(examples, generator)
+        return self._arranged(examples, generator)
 
-    def _shuffled(self, support: Examples, generator: torch.Generator) -> Stream:
+    def _arranged(self, support: Examples, generator: torch.Generator) -> Stream:
         tasks = support.tasks
         random = torch.rand(tasks, support.size, generator=generator)
+        if self.source.ordered:
+            random = torch.linspace(0, 1, support.size).expand(tasks, -1)
         # Padding goes to the end.
         order = random.masked_fill(~support.real, 2.0).argsort(dim=1)[:, : self.steps]
         rows = torch.arange(tasks)[:, None]
