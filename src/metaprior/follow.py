@@ -49,7 +49,8 @@ class Followed:
         transductive: whether predictions could depend on the other queries.
         named: `(T, S)`, 1 where the best of the known classes was right, whatever was said of the unknown one; None
             where there is none.
-        unknown: `(T, S)`, how likely a class was said to be one of which no label has come; None where there is none.
+        unknown: `(T, S)`, the logarithm of the probability given to a class of which no label has come; None where
+            there is none.
         told: `(T, S)`, how many labels of the class had come before each step; None where no class can be unknown.
     """
 
@@ -322,11 +323,12 @@ def _scores(prediction: Tensor, stream: Stream) -> Tensor:
 
 
 def _named(prediction: Tensor, y: Tensor, unknown: int) -> tuple[Tensor, Tensor]:
-    """Return whether the best of the other classes was right, and the probability of the unknown one, both `(T, S)`."""
+    """Return whether the best of the other classes was right, and how likely the unknown one is, both `(T, S)`."""
     if prediction.shape[-1] <= unknown:
         raise MetapriorError(
             "prior: expected one acquired where a class can be unknown, such as on `roaming`; this one has "
             f"{prediction.shape[-1]} outputs, and the streams' unknown class is number {unknown}"
         )
     best = prediction.index_fill(-1, torch.tensor([unknown]), -torch.inf).argmax(-1)
-    return (best == y).float(), prediction.softmax(-1)[..., unknown]
+    # Logarithms rank what is as good as certain, too.
+    return (best == y).float(), prediction.log_softmax(-1)[..., unknown]

@@ -64,7 +64,8 @@ def run(words: Sequence[str]) -> None:
     result = log.result()
     score = metric.text(result["mean"], digits=2)
     cost = f"{1000 * log.alone_seconds:.3g} ms a step, {log.state_bytes:,} bytes carried"
-    console.print(f"[bold]{score}[/bold] over {result['steps']} steps of {result['streams']} streams; {cost}")
+    followed = "one stream" if result["streams"] == 1 else f"{result['streams']} streams"
+    console.print(f"[bold]{score}[/bold] over {result['steps']} steps of {followed}; {cost}")
     if result["average_precision"] is not None:
         precision = f"{100 * result['average_precision']:.2f} %"
         console.print(f"{precision} average precision: known classes told from unknown ones, and named")
