@@ -6,6 +6,7 @@ import torch
 from metaprior.errors import ShapeError
 from metaprior.metrics import (
     backward_transfer,
+    forward_contrast,
     forward_transfer,
     performance_maintenance,
     sample_efficiency,
@@ -49,3 +50,19 @@ def test_a_sequence_is_a_square(accuracy):
 def test_one_task_has_no_stability():
     with pytest.raises(ShapeError, match="accuracy: expected two tasks or more, got 1"):
         stability(torch.zeros(3, 1), torch.tensor([0]))
+
+
+def test_what_helped_those_to_come_by_hand():
+    """Of three tasks, the first doubled the second and the third from 0.2 to 0.6; the second did nothing."""
+    rows = torch.tensor([[0.1, 0.2, 0.2], [0.9, 0.4, 0.6], [0.9, 0.9, 0.6], [0.8, 0.8, 0.9]])
+    assert forward_contrast(rows).item() == pytest.approx((0.2 / 0.6 + 0.4 / 0.8 + 0) / 3)
+    assert forward_contrast(torch.zeros(3, 2)) == 0
+    with pytest.raises(ShapeError, match=r"accuracy: expected shape \(K \+ 1, K\)"):
+        forward_contrast(torch.zeros(2, 2))
+
+
+def test_scores_that_mean_nothing_are_refused():
+    with pytest.raises(ShapeError, match="learned: expected the last task to be learned last"):
+        stability(torch.rand(3, 2), torch.tensor([2, 1]))
+    with pytest.raises(ShapeError, match="expert: expected a score above 0"):
+        sample_efficiency(torch.ones(3), torch.zeros(3))

@@ -2,6 +2,7 @@
 
 from metaprior.metrics.sequences import (
     backward_transfer,
+    forward_contrast,
     forward_transfer,
     performance_maintenance,
     sample_efficiency,
@@ -23,6 +24,7 @@ __all__ = [
     "average_precision",
     "backward_transfer",
     "first_sights",
+    "forward_contrast",
     "forward_transfer",
     "gaps_of",
     "performance_maintenance",

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from metaprior.errors import ShapeError
 
-__all__ = ["backward_transfer", "forward_transfer", "performance_maintenance", "sample_efficiency", "stability"]
+__all__ = [
+    "backward_transfer",
+    "forward_contrast",
+    "forward_transfer",
+    "performance_maintenance",
+    "sample_efficiency",
+    "stability",
+]
 
 
 def backward_transfer(accuracy: Tensor) -> Tensor:
@@ -46,12 +53,36 @@ def forward_transfer(accuracy: Tensor, alone: Tensor) -> Tensor:
     return (accuracy.diagonal(1) - alone[1:]).mean()
 
 
+def forward_contrast(accuracy: Tensor) -> Tensor:
+    """Return by how much learning a task helped those still to come, between -1 and 1.
+
+    Over all pairs of a task and one that comes later, the mean of (a - b) / (a + b), b and a being the later one's
+    scores before and after the task was learned.
+
+    Args:
+        accuracy: `(K + 1, K)`, at row i and column j that of task j after i tasks were learned.
+
+    Source: New et al. 2022 (arXiv 2201.08278), forward transfer as contrast.
+
+    Example:
+        >>> forward_contrast(torch.tensor([[0.5, 0.2], [0.9, 0.6], [0.9, 0.9]]))
+        tensor(0.5000)
+    """
+    tasks = accuracy.shape[-1]
+    if accuracy.ndim != 2 or len(accuracy) != tasks + 1 or tasks < 2:
+        raise ShapeError(f"accuracy: expected shape (K + 1, K) for two tasks or more, got {tuple(accuracy.shape)}")
+    before, after = accuracy[:-1], accuracy[1:]
+    both = before + after
+    contrast = torch.where(both > 0, (after - before) / both, 0)
+    return contrast[torch.ones_like(contrast).triu(1).bool()].mean()
+
+
 def stability(accuracy: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean lowest accuracy of earlier tasks, and the worst-case accuracy: what dips between looks.
 
     Args:
         accuracy: `(I, K)`, that of each task at each of many evaluations, the last at the very end.
-        learned: `(K,)`, after which evaluation each task had been learned.
+        learned: `(K,)`, after which evaluation each task had been learned; the last one last.
 
     Returns:
         The mean, over all tasks but the last, of the least accuracy from then on; and the mean of that, by
@@ -66,6 +97,8 @@ def stability(accuracy: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
     evaluations, tasks = _checked(accuracy, learned)
     if tasks < 2:
         raise ShapeError(f"accuracy: expected two tasks or more, got {tasks}")
+    if int(learned[-1]) != int(learned.max()):
+        raise ShapeError(f"learned: expected the last task to be learned last, got {learned.tolist()}")
     before = torch.arange(evaluations, device=accuracy.device)[:, None] < learned
     least = accuracy.masked_fill(before, torch.inf).amin(0)[:-1].mean()
     return least, accuracy[-1, -1] / tasks + (1 - 1 / tasks) * least
@@ -114,6 +147,8 @@ def sample_efficiency(curve: Tensor, expert: Tensor) -> Tensor:
         raise ShapeError(f"curve, expert: expected one axis each, got {tuple(curve.shape)} and {tuple(expert.shape)}")
     reached, took = curve.max(), curve.argmax() + 1
     other, longer = expert.max(), expert.argmax() + 1
+    if other <= 0:
+        raise ShapeError(f"expert: expected a score above 0 somewhere, got {other.item()} at best")
     return reached / other * longer / took
 
 
