@@ -26,12 +26,24 @@ def test_each_finds_what_it_would_see_alone():
     given = [inputs(name) for name in (SMALL, "descriptors", {"name": "joined", "parts": [SMALL, "descriptors"]})]
     together, columns = joined_inputs([*given, given[1]])
     assert columns[1] == columns[3]
+    assert columns[:3] == [(0, 32), (32, columns[2][1]), (0, columns[2][1])]
+    assert together["featuriser"] == given[2]["featuriser"]
     x = encoded(together)
     for (first, end), own in zip(columns, given, strict=False):
         torch.testing.assert_close(x[:, first:end], encoded(own))
     assert x.shape[1] == columns[2][1]
     assert agreement(together) is None
     assert together["reference"] == given[0]["reference"]
+
+
+def test_what_is_in_neither_is_put_side_by_side():
+    given = [inputs(name) for name in (SMALL, "descriptors", {"name": "morgan", "size": 64})]
+    together, columns = joined_inputs(given)
+    assert sorted(columns, key=lambda pair: pair[0]) == [columns[1], columns[2], columns[0]]
+    x = encoded(together)
+    for (first, end), own in zip(columns, given, strict=True):
+        torch.testing.assert_close(x[:, first:end], encoded(own))
+    assert agreement(together) is None
 
 
 def test_what_cannot_be_joined():

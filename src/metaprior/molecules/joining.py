@@ -1,6 +1,7 @@
 """What priors of different featurisers need to predict together: one row of all features, each seeing its own."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from metaprior.errors import DataError
@@ -43,18 +44,39 @@ def joined_inputs(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], l
             raise DataError(
                 f"inputs: expected other featurisers of the same molecules; they differ in their {differing[0]}"
             )
+    # The widest first, so that the others may be found in them.
     parts: list[Mapping[str, Any]] = []
-    for one in given:
-        if not any(_same(one, part) for part in parts):
+    for one in sorted(given, key=_width, reverse=True):
+        if not any(_place(one, part) for part in parts):
             parts.append(one)
-    widths = [featuriser_of(part["featuriser"]).encoded_width for part in parts]
-    places = [next(at for at, part in enumerate(parts) if _same(one, part)) for one in given]
-    columns = [(sum(widths[:place]), sum(widths[: place + 1])) for place in places]
+    offsets = list(accumulate(map(_width, parts), initial=0))
+    columns = []
+    for one in given:
+        found = ((offset, _place(one, part)) for offset, part in zip(offsets, parts, strict=False))
+        offset, place = next((offset, place) for offset, place in found if place)
+        columns.append((offset + place[0], offset + place[1]))
+    if len(parts) == 1:
+        return dict(parts[0]), columns
     featuriser = Joined([part["featuriser"] for part in parts])
     fitted = {str(at): part["fitted"] for at, part in enumerate(parts)}
     made = {"featuriser": featuriser.settings, "fitted": fitted, "check": check_digest(featuriser, first["salts"])}
     return {**first, **made}, columns
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(one[name] == other[name] for name in ("featuriser", "fitted"))
+def _width(inputs: Mapping[str, Any]) -> int:
+    return featuriser_of(inputs["featuriser"]).encoded_width
+
+
+def _place(one: Mapping[str, Any], whole: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the columns at which the features of some inputs are found among those of others; None if they are not."""
+    if all(one[name] == whole[name] for name in ("featuriser", "fitted")):
+        return 0, _width(one)
+    if whole["featuriser"]["name"] != "joined":
+        return None
+    offset = 0
+    for at, part in enumerate(whole["featuriser"]["parts"]):
+        width = featuriser_of(part).encoded_width
+        if part == one["featuriser"] and whole["fitted"][str(at)] == one["fitted"]:
+            return offset, offset + width
+        offset += width
+    return None
