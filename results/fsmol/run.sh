@@ -20,10 +20,17 @@ for seed in 0 1; do
     [[ $seed -gt 0 ]] && name="$name,$seed"
     acquire "$name" "${probe[@]}" --learning_rate 0.002 --steps "$steps" --seed "$seed"
 done
-if [[ ! -e $runs/ensemble/finished ]]; then
-    metaprior ensemble "$runs/multitask_probe" "$runs/multitask_probe,1" --out "$runs/ensemble"
-    touch "$runs/ensemble/finished"
-fi
+# A third that sees RDKit's descriptors too; its probe sees what it makes of them alone.
+acquire multitask_probe,descriptors "${probe[@]}" --learning_rate 0.002 --steps "$steps" --prior.inputs 0 \
+    --tasks.featuriser morgan+descriptors
+
+together() { # NAME RUN...
+    [[ -e $runs/$1/finished ]] && return
+    metaprior ensemble "${@:2}" --out "$runs/$1"
+    touch "$runs/$1/finished"
+}
+together ensemble "$runs/multitask_probe" "$runs/multitask_probe,1"
+together ensemble_of_three "$runs/multitask_probe" "$runs/multitask_probe,1" "$runs/multitask_probe,descriptors"
 
 # Gaussian processes and Gaussian weights, from that network on, on whole assays.
 later=(--start "$runs/multitask_probe" --learning_rate 0.0001 --tasks_per_step 8 --steps "$((steps / 10))")

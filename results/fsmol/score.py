@@ -12,21 +12,29 @@ from metaprior.molecules.controls import control, frequent_hitter
 
 HERE = Path(__file__).parent
 CONTROLS = ("random_forest", "knn", "linear", "tanimoto_gp")
-REGRESSES = ("multitask_probe", "multitask_probe,1", "ensemble", "adkf")
+REGRESSES = (
+    "multitask_probe",
+    "multitask_probe,1",
+    "multitask_probe,descriptors",
+    "ensemble",
+    "ensemble_of_three",
+    "adkf",
+)
 """What was acquired on classes and adapts to values too, since each task's probe or kernel is fitted to it alone."""
 METRICS = {"classification": ("delta_auprc", "auroc", "calibration_error"), "regression": ("r2", "r2_support")}
 
 
 def methods(runs, kind, source):
-    """Yield names, methods and what each cost to acquire."""
+    """Yield names, methods, the tasks as each takes them, and what it cost to acquire."""
     for finished in sorted(runs.glob("*/finished")):
         prior, card = load(finished.parent), read_card(finished.parent)
         if kind in prior.kinds and (kind == "classification" or finished.parent.name in REGRESSES):
-            yield finished.parent.name, prior, {"steps": card["step"], "seconds": card["seconds"]}
+            own = FSMol(kind=kind, featuriser=card["inputs"]["featuriser"])
+            yield finished.parent.name, prior, own, {"steps": card["step"], "seconds": card["seconds"]}
     for name in CONTROLS:
-        yield f"{name} (control)", control(name, kind), {}
+        yield f"{name} (control)", control(name, kind), source, {}
     if kind == "classification":
-        yield "frequent hitter (control)", frequent_hitter(source), {}
+        yield "frequent hitter (control)", frequent_hitter(source), source, {}
 
 
 def table(rows, kind):
@@ -56,13 +64,13 @@ def main():
     every, tables = [], []
     for kind in options.kinds:
         source, rows = FSMol(kind=kind), []
-        for name, method, cost in methods(options.runs, kind, source):
+        for name, method, tasks, cost in methods(options.runs, kind, source):
             if options.only and name.removesuffix(" (control)") not in options.only:
                 continue
             draws = options.control_draws if name.endswith("(control)") else options.draws
             kept = options.runs / f"{kind}-{options.split}-{draws}-{name}.json"
             if not kept.exists():
-                found = assay_protocol(method, source, options.sizes, draws, split=options.split)
+                found = assay_protocol(method, tasks, options.sizes, draws, split=options.split)
                 content = {"rows": found.rows, "tasks": found.tasks, "hash": found.hash}
                 write_text(kept, json.dumps(content))
                 print(kind, name, found, flush=True)

@@ -308,6 +308,8 @@ class AssaySource(TaskSource):
 
     @cached_property
     def _fitted(self) -> dict[str, Any] | None:
+        if type(self._featuriser).fit is Featuriser.fit:
+            return None  # without a look at the training molecules, whose features may take minutes
         return self._featuriser.fit(self._split("train").rows)
 
     @cached_property
