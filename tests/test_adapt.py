@@ -12,6 +12,7 @@ from torch import nn
 
 from metaprior import MAML, ProtoNet, acquire, save
 from metaprior.adapt import Predictions, adapt
+from metaprior.cli import main
 from metaprior.errors import DataError
 from metaprior.metric import Ridge
 from metaprior.nets import MLP, Conv4
@@ -285,3 +286,24 @@ def test_a_prior_that_says_nothing_of_files(novel, tmp_path):
 def test_an_output_that_is_a_folder(images_run, novel, tmp_path):
     with pytest.raises(DataError, match=r"out: .* is a folder; expected the name of a file"):
         adapt(images_run, novel / "support", novel / "query", tmp_path)
+
+
+def test_nothing_a_user_had_is_lost(tmp_path):
+    support, query = (Path("examples") / f"molecules_{name}.csv" for name in ("assay", "library"))
+    own = tmp_path / "own.csv"
+    own.write_text(support.read_text())
+    for name, files in (("support", (own, query)), ("query", (support, own))):
+        with pytest.raises(DataError, match=rf"out: .*own\.csv is the {name}, which would be lost"):
+            adapt("zoo:molecules", *files, out=own)
+    assert own.read_text() == support.read_text()
+    scored, again = tmp_path / "scored.csv", tmp_path / "again.csv"
+    first = adapt("zoo:molecules", support, query, scored, target="activity")
+    with pytest.warns(UserWarning, match="'prediction' is 'prediction_given'"):
+        second = adapt("zoo:molecules", support, scored, again, target="activity")
+    assert second["prediction_given"] == [str(value) for value in first["prediction"]]
+
+
+def test_a_device_that_is_not_there_is_named(capsys):
+    words = ["adapt", "zoo:molecules", "--support", "examples/molecules_assay.csv", "--query"]
+    assert main([*words, "examples/molecules_library.csv", "--device", "nowhere"]) == 2
+    assert "--device: 'nowhere' cannot be used here" in capsys.readouterr().err

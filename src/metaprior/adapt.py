@@ -6,6 +6,7 @@ Axis letters: Q query, C classes.
 import csv
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -133,6 +134,9 @@ def adapt(
     """
     if out is not None:
         check_writable(out)
+        for name, file in (("support", support), ("query", query)):
+            if isinstance(file, str | Path) and Path(out).resolve() == Path(file).resolve():
+                raise DataError(f"out: {out} is the {name}, which would be lost; name another file")
     prior, inputs = _resolved(prior, inputs, net, device)
     tasks = _tasks(support, query, inputs, target, smiles, sequence, about, skip_bad)
     training = prior.training
@@ -148,14 +152,27 @@ def adapt(
     given = tasks[0]
     columns += given.beside
     rows = [(*row, *fact) for row, fact in zip(rows, given.facts or [()] * len(rows), strict=True)]
-    kept = [position for position, name in enumerate(given.columns) if name not in columns]
     result = Predictions(
-        (*(given.columns[position] for position in kept), *columns),
-        tuple((*(known[at] for at in kept), *row) for known, row in zip(given.known, rows, strict=True)),
+        (*_apart(given.columns, columns), *columns),
+        tuple((*known, *row) for known, row in zip(given.known, rows, strict=True)),
     )
     if out is not None:
         write_text(Path(out), result.to_csv())
     return result
+
+
+def _apart(given: Sequence[str], added: Sequence[str]) -> list[str]:
+    """Return the names of a user's columns, changed where they are those of columns that are added, with a warning."""
+    names: list[str] = []
+    for name in given:
+        new = name
+        while new in added or (new != name and new in given):
+            new = f"{new}_given"
+        names.append(new)
+    if changed := [f"'{old}' is '{new}'" for old, new in zip(given, names, strict=True) if old != new]:
+        text = "has columns that are called as those of predictions are, so that"
+        warnings.warn(f"query: {text} {', '.join(changed)} now", stacklevel=3)
+    return names
 
 
 def _tasks(

@@ -86,3 +86,40 @@ def test_missing_files_and_folders(tmp_path):
         read_structures(tmp_path / "a.csv")
     with pytest.raises(DataError, match="is a folder"):
         read_structures(tmp_path)
+
+
+def test_a_file_without_a_header_is_refused(tmp_path):
+    for content in ("CCO\nCCN\nCCCl\n", "CCO,5.1\nCCN,6.2\n"):
+        (tmp_path / "list.csv").write_text(content)
+        with pytest.raises(DataError, match="has no header, since its first line has the structure 'CCO'"):
+            read_structures(tmp_path / "list.csv")
+
+
+def test_what_is_no_csv_is_named(tmp_path):
+    (tmp_path / "book.csv").write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(DataError, match="is a spreadsheet or an archive; save it as CSV"):
+        read_structures(tmp_path / "book.csv")
+    with pytest.raises(DataError, match="support: expected the path of a file, got list"):
+        read_structures(["CCO"], "support")
+
+
+def noted(tmp_path, note):
+    molecule = Chem.MolFromSmiles("CCO")
+    molecule.SetProp("note", note)
+    with Chem.SDWriter(str(tmp_path / "a.sdf")) as writer:
+        writer.write(molecule)
+    return (tmp_path / "a.sdf").read_text()
+
+
+def test_an_sdf_of_a_western_spreadsheet_is_read(tmp_path):
+    (tmp_path / "west.sdf").write_bytes(noted(tmp_path, "gel\u00f6st").encode("cp1252"))
+    with pytest.warns(UserWarning, match="read as Windows-1252"):
+        found = read_structures(tmp_path / "west.sdf")
+    assert found.frame["note"].tolist() == ["gel\u00f6st"]
+
+
+def test_an_archive_that_ends_early_is_named(tmp_path):
+    packed = gzip.compress(noted(tmp_path, "x" * 4000).encode())
+    (tmp_path / "a.sdf.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match=r"file: .*a\.sdf\.gz cannot be read"):
+        read_structures(tmp_path / "a.sdf.gz")

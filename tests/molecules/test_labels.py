@@ -83,3 +83,20 @@ def test_units():
 
 def test_order_does_not_depend_on_case():
     assert in_order(["TRUE", "FALSE"]) == ["FALSE", "TRUE"]
+
+
+def test_decimal_commas_are_read_as_such_and_told():
+    labels = read_labels(pandas.Series(["0,32", "1,20", ">10", "-0,6", "3"], name="logp"))
+    assert labels.values.tolist() == [0.32, 1.2, 10.0, -0.6, 3.0]
+    assert "'0,32' has a decimal comma" in labels.remarks[0]
+    thousands = read_labels(pandas.Series(["1,234", "12,500.5", ">100,000"], name="ic50"))
+    assert thousands.values.tolist() == [1234.0, 12500.5, 100000.0]
+    with pytest.raises(DataError, match=r"column 'x' has '0,32' and '1\.5'; is the comma or the point the decimal one"):
+        read_labels(pandas.Series(["0,32", "1.5"], name="x"))
+
+
+def test_a_class_may_be_spelt_in_several_ways():
+    labels = read_labels(pandas.Series(["Active", "active", "Inactive", None], name="call"))
+    assert labels.classes == ["Inactive", "active"]
+    assert labels.values[:3].tolist() == [1.0, 1.0, 0.0]
+    assert "'Active' and 'active' were taken to be one class" in labels.remarks[0]

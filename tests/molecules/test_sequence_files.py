@@ -64,8 +64,10 @@ def test_files_without_sequences(tmp_path):
 
 def test_what_a_task_is_about():
     frame = pandas.DataFrame({"cdr3": ["CASSF", "CASSY"], "Epitope": ["GILGFVFTL", "gilgfvftl"]})
-    with pytest.raises(DataError, match=r"support: column 'Epitope' has 2 of them \(GILGFVFTL, gilgfvftl, ...\)"):
-        describe_task(EPITOPE, {"support": frame}, "cdr3")
+    assert describe_task(EPITOPE, {"support": frame}, "cdr3")[0] == "GILGFVFTL"
+    two = frame.assign(Epitope=["GILGFVFTL", "NLVPMVATV"])
+    with pytest.raises(DataError, match=r"support: column 'Epitope' has 2 of them \(GILGFVFTL, NLVPMVATV, ...\)"):
+        describe_task(EPITOPE, {"support": two}, "cdr3")
     one = frame.iloc[:1]
     name, found = describe_task(EPITOPE, {"support": one}, "cdr3")
     assert name == "GILGFVFTL"
@@ -100,7 +102,8 @@ def test_receptors_of_a_new_epitope(titan, tmp_path):
     assert result.columns == ("id", "CDR3B", "prediction", "probability_no", "probability_yes", "uncertainty", *BESIDE)
     assert result["id"] == ["x", "y"]
     assert result["similarity_to_support"][0] > result["similarity_to_support"][1]
-    other = adapt(titan, support, query, about="NLVPMVATV")
+    with pytest.warns(UserWarning, match="about: NLVPMVATV is what was asked for, though the support says GILGFVFTL"):
+        other = adapt(titan, support, query, about="NLVPMVATV")
     assert other["probability_yes"] != result["probability_yes"], "the epitope is taken into account"
 
 

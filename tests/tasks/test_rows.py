@@ -64,3 +64,9 @@ def test_good_rows_are_kept_and_bad_ones_named():
         assert list(good_rows(frame, bad, "file", "a.csv", skip_bad=True).index) == [2]
     with pytest.raises(DataError, match=r"none of the rows of a\.csv can be used: row 2: "):
         good_rows(frame, bad | {2: "gone"}, "file", "a.csv", skip_bad=True)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_may_be_set_apart_by_others(tmp_path, separator):
+    (tmp_path / "a.csv").write_text(f"name{separator}x{separator}y\na{separator}1{separator}2\n")
+    assert list(read_table(tmp_path / "a.csv", "file").columns) == ["name", "x", "y"]

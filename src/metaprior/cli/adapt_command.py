@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
+from metaprior.cli.choices import check_device
 from metaprior.cli.display import console
 
 __all__ = ["run"]
@@ -20,6 +21,8 @@ def run(words: Sequence[str]) -> None:
     parser.options.add_function_arguments(adapt, skip={"prior", "support", "inputs", "net"}, fail_untyped=False)
     parsed = parser.parse(words)
     options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "run"}}
+    if parsed.device is not None:
+        check_device(parsed.device)
     predictions = adapt(parsed.run, **options)
     if parsed.out is None:
         print(predictions.to_csv(), end="")

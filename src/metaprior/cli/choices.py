@@ -37,10 +37,16 @@ NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "tokens", "
 
 def to_device(prior: Prior, device: str) -> Prior:
     """Move a prior to a device, or say that there is none of that name."""
+    check_device(device)
+    return prior.to(device)
+
+
+def check_device(device: str) -> None:
+    """Raise MetapriorError if there is no device of that name, or none that computes."""
     try:
         if torch.device(device).type == "meta":
             raise MetapriorError("--device: 'meta' holds no numbers; expected cpu, cuda or another that computes")
-        return prior.to(device)
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise MetapriorError(f"--device: '{device}' cannot be used here: {str(error).splitlines()[0]}") from error
 

@@ -102,6 +102,10 @@ class MoleculeDiffusion(MoleculeGenerator):
         """Return the features `(L + 1, M, F)` of all layers, that of the embedding first; takes what `encode` does."""
         if isinstance(molecules, Tensor):
             molecules = unpacked(molecules)
+        if not isinstance(molecules, Conformers):
+            raise MetapriorError(
+                f"molecules: expected conformers, as the featuriser gives them, got {type(molecules).__name__}"
+            )
         if molecules.mask.shape[1] > LARGEST:
             raise MetapriorError(f"molecules: expected at most {LARGEST} atoms, got {molecules.mask.shape[1]}")
         level = round((self.noise_level if noise_level is None else noise_level) * self.levels)

@@ -5,6 +5,7 @@ Axis letters: M molecules.
 
 import codecs
 import gzip
+import io
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ def read_structures(file: str | Path, argument: str = "file", smiles: str | None
         >>> read_structures(file).column
         'SMILES'
     """
+    if not isinstance(file, str | Path):
+        raise DataError(f"{argument}: expected the path of a file, got {type(file).__name__}")
     path = Path(file)
     if not path.is_file():
         raise DataError(
@@ -77,7 +80,9 @@ def read_structures(file: str | Path, argument: str = "file", smiles: str | None
 
 def file_encoding(path: Path, argument: str) -> str:
     """Return the encoding of a file: UTF-8, UTF-16 if it is marked so, or what Western spreadsheets write."""
-    content = path.read_bytes()
+    content = _content(path, argument)
+    if content.startswith(b"PK\x03\x04"):
+        raise DataError(f"{argument}: {path} is a spreadsheet or an archive; save it as CSV")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     for encoding in ("utf-8-sig", "cp1252"):
@@ -92,6 +97,15 @@ def file_encoding(path: Path, argument: str) -> str:
     return "latin-1"
 
 
+def _content(path: Path, argument: str) -> bytes:
+    """Return what is in a file, unpacked."""
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as file:
+            return file.read()
+    except (OSError, EOFError) as error:
+        raise DataError(f"{argument}: {path} cannot be read ({error})") from error
+
+
 def _found(frame: Frame, argument: str, path: Path) -> str:
     """Return the column that holds SMILES."""
     plain = {str(name): str(name).lower().replace(" ", "_") for name in frame.columns}
@@ -103,6 +117,11 @@ def _found(frame: Frame, argument: str, path: Path) -> str:
     if len(ending) == 1:
         return ending[0]
     holding = ending or [name for name in plain if _holds_smiles(frame[name])]
+    if len(holding) == 1 and _is_molecule(holding[0]):
+        raise DataError(
+            f"{argument}: {path} has no header, since its first line has the structure '{holding[0]}'; put one above "
+            "it, such as smiles, or give the file the ending .smi"
+        )
     if len(holding) == 1:
         return holding[0]
     found = f"columns {', '.join(holding)} could all hold SMILES" if holding else "no column holds SMILES"
@@ -123,7 +142,7 @@ def _is_molecule(text: str) -> bool:
 
 
 def _read_lines(path: Path, argument: str) -> Structures:
-    text = path.read_bytes().decode(file_encoding(path, argument))
+    text = _content(path, argument).decode(file_encoding(path, argument))
     rows = {number: line.split(maxsplit=1) for number, line in enumerate(text.splitlines(), 1) if line.strip()}
     if rows and next(iter(rows.values()))[0].lower() in _NAMES:
         rows.pop(next(iter(rows)))
@@ -139,8 +158,9 @@ def _read_sdf(path: Path, argument: str) -> Structures:
     """Read records, numbered from 1; their fields are columns."""
     chem = needed("rdkit.Chem")
     records, problems = [], {}
+    content = _content(path, argument).decode(file_encoding(path, argument)).encode()
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file, quiet():
+        with io.BytesIO(content) as file, quiet():
             for number, molecule in enumerate(chem.ForwardSDMolSupplier(file), 1):
                 if molecule is None:
                     problems[number] = "the record is no molecule"
@@ -150,7 +170,7 @@ def _read_sdf(path: Path, argument: str) -> Structures:
                 name = molecule.GetProp("_Name") if molecule.HasProp("_Name") else ""
                 fields = {str(key): str(value).strip() or None for key, value in known.items()}
                 records.append({"smiles": chem.MolToSmiles(molecule), "name": name or None} | fields)
-    except (OSError, EOFError, RuntimeError) as error:
+    except (OSError, RuntimeError, SystemError) as error:
         raise DataError(f"{argument}: {path} cannot be read as an SDF file ({error})") from error
     if not records:
         raise DataError(f"{argument}: {path} has no records")

@@ -15,9 +15,11 @@ from metaprior.tasks.columns import Column, pandas, target_of, text
 
 __all__ = ["Labels", "in_order", "mixed_units", "read_labels"]
 
-_VALUE = re.compile(
-    r"^\s*(<=?|>=?|≤|≥|=|~)?\s*([-+\u2212]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|[-+]?\.\d+(?:[eE][-+]?\d+)?)\s*$"
-)
+_BOUND, _WHOLE, _EXPONENT = r"^\s*(<=?|>=?|≤|≥|=|~)?\s*", r"(?:\d{1,3}(?:,\d{3})+|\d+)", r"(?:[eE][-+]?\d+)?"
+_VALUE = re.compile(rf"{_BOUND}([-+\u2212]?(?:{_WHOLE}\.?\d*|\.\d+){_EXPONENT})\s*$")
+"""A number, whose thousands may be set apart by commas."""
+_COMMA = re.compile(rf"{_BOUND}[-+\u2212]?\d*,\d+{_EXPONENT}\s*$")
+"""A number whose decimal point is a comma, unless it sets thousands apart."""
 _OPPOSITES = (
     ("0", "1"),
     ("inactive", "active"),
@@ -89,6 +91,7 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
     present = [value for value in texts if value is not None]
     if not present:
         raise DataError(f"support: column '{name}' has no labels")
+    texts, remarks = _with_points(name, texts)
     matched = [None if value is None else _VALUE.match(value) for value in texts]
     bounded = [bool(match and match[1] and match[1] != "=") for match in matched]
     if kind == "auto":
@@ -102,7 +105,6 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
         for row, value, match in zip(column.index, texts, matched, strict=True)
         if value is not None and match is None
     }
-    remarks = []
     if any(bounded):
         remarks.append(
             f"column '{name}': {sum(bounded)} of {len(present)} values lie beyond a bound (<, >); each was taken to be "
@@ -142,9 +144,31 @@ def mixed_units(values: np.ndarray, name: str) -> list[str]:
     return []
 
 
+def _with_points(name: str, texts: list[str | None]) -> tuple[list[str | None], list[str]]:
+    """Return the texts of labels with points in place of decimal commas, and a remark if there were any."""
+    present = [value for value in texts if value is not None]
+    commas = [value for value in present if _COMMA.match(value) and not _VALUE.match(value)]
+    if not commas:
+        return texts, []
+    if points := [value for value in present if "." in value and _VALUE.match(value)]:
+        raise DataError(
+            f"support: column '{name}' has '{commas[0]}' and '{points[0]}'; is the comma or the point the decimal one?"
+        )
+    read = [None if value is None else value.replace(",", ".") if _COMMA.match(value) else value for value in texts]
+    return read, [f"column '{name}': '{commas[0]}' has a decimal comma; all commas of the column were read as such"]
+
+
 def _classes(name: str, texts: list[str | None]) -> Labels:
+    given, remarks = {value for value in texts if value is not None}, []
+    spelt: dict[str, list[str]] = {}
+    for value in sorted(given):
+        spelt.setdefault(value.lower(), []).append(value)
+    # Of several ways to write a class, the last in the alphabet has the fewest capitals.
+    texts = [None if value is None else spelt[value.lower()][-1] for value in texts]
+    if several := [ways for ways in spelt.values() if len(ways) > 1]:
+        shown = "; ".join(" and ".join(f"'{way}'" for way in ways) for ways in several)
+        remarks.append(f"column '{name}': {shown} were taken to be one class")
     found = sorted({value for value in texts if value is not None})
-    remarks = []
     if len(found) == 1:
         other = next(
             (pair[1 - side] for pair in _OPPOSITES for side in (0, 1) if pair[side] == found[0].lower()),

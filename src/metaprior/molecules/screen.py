@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metaprior.checkpoint import load, read_card
 from metaprior.errors import DataError, UnknownNameError, check_positive
-from metaprior.files import write_text
+from metaprior.files import check_writable, write_text
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.labels import read_labels
@@ -114,7 +114,8 @@ def screen(
     Raises:
         DataError: if a file cannot be used, or a batch still waits for its labels.
     """
-    check_positive(DataError, batch=batch, rounds=rounds, repeats=repeats, hits=hits)
+    check_positive(DataError, batch=batch, rounds=rounds, repeats=repeats, hits=hits, first=first)
+    check_writable(Path(out) / "picks.csv")
     if acquisition not in ACQUISITIONS:
         raise UnknownNameError("acquisition", acquisition, ACQUISITIONS)
     if hits >= 1:

@@ -106,6 +106,10 @@ class SequenceDiffusion(MoleculeGenerator):
             ShapeError: if a sequence is longer than the network has places, or has ids beyond its tokens.
         """
         check_positive(draws=draws)
+        if not isinstance(molecules, Tensor | Tokens):
+            raise ShapeError(
+                f"molecules: expected rows of token ids, as the featuriser gives them, got {type(molecules).__name__}"
+            )
         tokens = (tokens_of(molecules) if isinstance(molecules, Tensor) else molecules).trimmed()
         if tokens.mask.shape[1] > self.net.inputs:
             raise ShapeError(f"molecules: expected at most {self.net.inputs} tokens, got {tokens.mask.shape[1]}")

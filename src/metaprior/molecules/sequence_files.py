@@ -4,6 +4,7 @@ Axis letters: A numbers that describe a task.
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,28 +87,38 @@ def describe_task(
     Raises:
         DataError: if the tables are about several, or it is not known and the prior cannot do without it.
     """
-    names = {} if about is None else {about: "about"}
-    for argument, frame in {} if names else frames.items():
-        for name in describing(frame, described["column"], taken):
-            found = list(dict.fromkeys(str(value).strip() for value in frame[name].dropna()))
-            if len(found) > 1:
-                raise DataError(
-                    f"{argument}: column '{name}' has {len(found)} of them ({', '.join(found[:3])}, ...); expected the "
-                    f"rows of one {described['column']}"
-                )
-            names |= dict.fromkeys(found, argument)
-    resolved: dict[str, str] = {}
-    for name, argument in names.items():
+
+    def told(argument: str, name: str) -> tuple[str, str]:
         try:
-            shown, sequence = _sequence(name, described)
+            return _sequence(name, described)
         except DataError as error:
             raise DataError(f"{argument}: {error}") from error
-        resolved[sequence] = shown
+
+    resolved: dict[str, tuple[str, str]] = {}
+    for argument, frame in frames.items():
+        for name in describing(frame, described["column"], taken):
+            written = dict.fromkeys(str(value).strip() for value in frame[name].dropna())
+            found = {sequence: shown for shown, sequence in (told(argument, value) for value in written)}
+            if len(found) > 1:
+                some = ", ".join([*found.values()][:3])
+                raise DataError(
+                    f"{argument}: column '{name}' has {len(found)} of them ({some}, ...); expected the rows of one "
+                    f"{described['column']}"
+                )
+            for sequence, shown in found.items():
+                resolved.setdefault(sequence, (shown, argument))
+    if about is not None:
+        given = told("about", about)
+        for sequence, (shown, argument) in resolved.items():
+            if sequence != given[1]:
+                text = f"about: {given[0]} is what was asked for, though the {argument} says {shown}"
+                warnings.warn(text, stacklevel=4)
+        resolved = {given[1]: (given[0], "about")}
     if len(resolved) > 1:
-        first, second, *_ = resolved.values()
-        raise DataError(f"query: is about {second}, the support about {first}")
+        (first, before), (second, after), *_ = resolved.values()
+        raise DataError(f"{after}: is about {second}, the {before} about {first}")
     if resolved:
-        sequence, shown = next(iter(resolved.items()))
+        sequence, (shown, _) = next(iter(resolved.items()))
         place = described["place"]
         return shown, None if place == "none" else encode_descriptions([sequence], described["featuriser"])
     if described["place"] == "input":
@@ -121,7 +132,7 @@ def describe_task(
 def _sequence(name: str, described: Mapping[str, Any]) -> tuple[str, str]:
     """Return a name as it should be written, and the sequence that stands for it."""
     if "alleles" not in described:
-        return name.upper(), name
+        return name.upper(), name.upper()
     own = Alleles(described["alleles"])
     return own.find(name) if name in own else known_alleles().find(name)
 

@@ -1,6 +1,7 @@
 """The rows of a table: reading them from a file, and finding and leaving out the bad ones."""
 
 import difflib
+import gzip
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ __all__ = ["good_rows", "need_columns", "problems", "read_table"]
 
 
 def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> Frame:
-    """Read a CSV (or, if its name ends in .tsv, a tab-separated file) as text, its index the numbers of its rows.
+    """Read a CSV as text, its index the numbers of its rows; columns may be set apart by tabs or semicolons too.
 
     Rows are numbered as a spreadsheet does: the header is row 1. Blank rows count, and are left out.
 
@@ -44,7 +45,7 @@ def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> 
             warnings.simplefilter("error", package.errors.ParserWarning)
             frame = package.read_csv(
                 path,
-                sep="\t" if path.suffix.lower() == ".tsv" else ",",
+                sep="\t" if path.suffix.lower() == ".tsv" else _separator(path, encoding),
                 dtype=str,
                 encoding=encoding,
                 skipinitialspace=True,
@@ -53,14 +54,22 @@ def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> 
             )
     except package.errors.ParserWarning as error:
         raise DataError(f"{argument}: {path} has rows with more values than its header has columns") from error
-    except (package.errors.ParserError, package.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{argument}: {path} cannot be read as a CSV file ({error})") from error
+    except (package.errors.ParserError, package.errors.EmptyDataError, UnicodeError, OSError, EOFError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(f"{argument}: {path} cannot be read as a CSV file ({said})") from error
     frame.columns = [str(name).strip() for name in frame.columns]
     frame.index = package.RangeIndex(2, len(frame) + 2)
     frame = frame.dropna(how="all")
     if frame.empty:
         raise DataError(f"{argument}: {path} has no rows; expected a CSV file with a header and a row for each example")
     return frame
+
+
+def _separator(path: Path, encoding: str) -> str:
+    """Return what sets the names of the header apart: the comma, unless another occurs in it more often."""
+    with gzip.open(path, "rt", encoding=encoding) if path.suffix == ".gz" else open(path, encoding=encoding) as file:
+        header = file.readline()
+    return max(",", "\t", ";", key=header.count)
 
 
 def need_columns(frame: Frame, names: Iterable[str], argument: str, where: str | Path) -> None:
