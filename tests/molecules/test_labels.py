@@ -56,8 +56,8 @@ def test_values_beyond_a_bound_are_told():
 
 
 def test_a_value_that_is_no_number_is_named_by_its_row():
-    found = read_labels(column("1.5", "n.d.", "2.5"), "regression")
-    assert found.problems == {3: "column 'y' is 'n.d.', expected a number"}
+    found = read_labels(column("1.5", "high", "2.5"), "regression")
+    assert found.problems == {3: "column 'y' is 'high', expected a number"}
 
 
 @pytest.mark.parametrize(("label", "other"), [("1", "0"), ("active", "inactive"), ("No", "yes"), ("hit", "not hit")])
@@ -100,3 +100,17 @@ def test_a_class_may_be_spelt_in_several_ways():
     assert labels.classes == ["Inactive", "active"]
     assert labels.values[:3].tolist() == [1.0, 1.0, 0.0]
     assert "'Active' and 'active' were taken to be one class" in labels.remarks[0]
+
+
+def test_what_was_not_measured_is_no_class():
+    labels = read_labels(pandas.Series(["5.1", "n.d.", "6.2", "ND", "7", "?"], name="pic50"))
+    assert labels.classes is None
+    assert labels.values[[0, 2, 4]].tolist() == [5.1, 6.2, 7.0]
+    assert not labels.known[[1, 3, 5]].any()
+    assert "'n.d.' among numbers was taken to be a label that is missing, 3 times" in labels.remarks[0]
+    assert read_labels(pandas.Series(["-", "+", "-"], name="binds")).classes == ["-", "+"]
+
+
+def test_a_text_for_each_row_is_no_class():
+    with pytest.raises(DataError, match=r"column 'ic50' has 12 different texts \('1 nM', '10 nM', '11 nM', ...\)"):
+        read_labels(pandas.Series([f"{value} nM" for value in range(12)][:12], name="ic50").replace("0 nM", "99 nM"))

@@ -35,6 +35,10 @@ _OPPOSITES = (
     ("-", "+"),
 )
 """Two classes whose order is known, so that the second is what a prior acquired as being active."""
+_GAPS = {"?", "-", "n.d.", "n.d", "nd", "n.t.", "n.t", "nt", "n/a", "not determined", "not tested", "missing"}
+"""What is written, without regard to case, where a value was not measured."""
+_CLASSES = 10
+"""As many different texts may be classes, however few labels there are."""
 _GAP = 1.5
 """Orders of magnitude without any value between two groups of values that make two units likely."""
 
@@ -92,13 +96,21 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
     if not present:
         raise DataError(f"support: column '{name}' has no labels")
     texts, remarks = _with_points(name, texts)
+    texts, missing = _without_gaps(name, texts)
+    remarks += missing
     matched = [None if value is None else _VALUE.match(value) for value in texts]
     bounded = [bool(match and match[1] and match[1] != "=") for match in matched]
     if kind == "auto":
         plain = [value if match is None else _number(match[2]) for value, match in zip(texts, matched, strict=True)]
         kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
+        if kind == "classification" and len(different := set(present)) > max(_CLASSES, len(present) / 2):
+            some = ", ".join(f"'{value}'" for value in sorted(different)[:3])
+            raise DataError(
+                f"support: column '{name}' has {len(different)} different texts ({some}, ...); expected numbers, "
+                "or the names of a few classes"
+            )
     if kind == "classification":
-        return _classes(name, texts)
+        return _classes(name, texts, remarks)
     values = np.array([np.nan if match is None else _number(match[2]) for match in matched])
     problems = {
         row: f"column '{name}' is '{value}', expected a number"
@@ -158,8 +170,20 @@ def _with_points(name: str, texts: list[str | None]) -> tuple[list[str | None], 
     return read, [f"column '{name}': '{commas[0]}' has a decimal comma; all commas of the column were read as such"]
 
 
-def _classes(name: str, texts: list[str | None]) -> Labels:
-    given, remarks = {value for value in texts if value is not None}, []
+def _without_gaps(name: str, texts: list[str | None]) -> tuple[list[str | None], list[str]]:
+    """Return the texts of labels without what stands for none among numbers, and a remark if there was any."""
+    present = [value for value in texts if value is not None]
+    gaps = [value for value in present if value.lower() in _GAPS]
+    if not gaps or sum(bool(_VALUE.match(value)) for value in present) < len(present) / 2:
+        return texts, []
+    read = [None if value is None or value.lower() in _GAPS else value for value in texts]
+    return read, [
+        f"column '{name}': '{gaps[0]}' among numbers was taken to be a label that is missing, {len(gaps)} times"
+    ]
+
+
+def _classes(name: str, texts: list[str | None], remarks: list[str]) -> Labels:
+    given = {value for value in texts if value is not None}
     spelt: dict[str, list[str]] = {}
     for value in sorted(given):
         spelt.setdefault(value.lower(), []).append(value)

@@ -128,10 +128,17 @@ def screen(
     shelf = given.read(library, "library", labelled=False)
     folder = Path(out)
     surrogate = surrogate_of_prior(opened, shelf.about, given.fixed)
-    if target not in shelf.frame.columns:
+    filled = shelf.frame[target].notna() if target in shelf.frame.columns else None
+    if filled is None or not filled.any():
         return _next(surrogate, given, shelf, folder, measured, acquisition, batch, seed)
     if measured is not None:
         raise DataError(f"measured: {library} has the column '{target}', so that the assay is simulated from it")
+    if not filled.all():
+        warnings.warn(
+            f"library: {int((~filled).sum())} of {len(filled)} rows have no '{target}', and no part in the simulation; "
+            "to choose what to measure next, leave the column out and give the labelled rows as `measured`",
+            stacklevel=2,
+        )
     return _simulated(
         surrogate, given, library, folder, acquisition, batch, rounds, first, hits, repeats, controls, seed, report
     )
