@@ -31,9 +31,9 @@ class Titan(SequenceSource):
     """Tell the receptors that bind an epitope from others; a task is an epitope, described by its sequence.
 
     In a strict fold no epitope of the test is in training, and no receptor by its number, though receptors of different
-    numbers may share a CDR3: some 2 % of the test pairs have one that training has too. A tenth of the training epitopes
-    is kept for validation, and their receptors are taken out of training. Negatives are receptors that were not reported
-    to bind the epitope: nobody measured that they do not.
+    numbers may share a CDR3: some 2 % of the test pairs have one that training has too. A tenth of the training
+    epitopes is kept for validation, and their receptors are taken out of training. Negatives are receptors that were
+    not reported to bind the epitope: nobody measured that they do not.
 
     Args:
         fold: 0 to 9, which epitopes are for the test.
