@@ -24,16 +24,20 @@ REGRESSES = (
 METRICS = {"classification": ("delta_auprc", "auroc", "calibration_error"), "regression": ("r2", "r2_support")}
 
 
-def methods(runs, kind, source):
+def methods(runs, kind, source, only):
     """Yield names, methods, the tasks as each takes them, and what it cost to acquire."""
     for finished in sorted(runs.glob("*/finished")):
+        if only and finished.parent.name not in only:
+            continue
         prior, card = load(finished.parent), read_card(finished.parent)
         if kind in prior.kinds and (kind == "classification" or finished.parent.name in REGRESSES):
             own = FSMol(kind=kind, featuriser=card["inputs"]["featuriser"])
             yield finished.parent.name, prior, own, {"steps": card["step"], "seconds": card["seconds"]}
     for name in CONTROLS:
+        if only and name not in only:
+            continue
         yield f"{name} (control)", control(name, kind), source, {}
-    if kind == "classification":
+    if kind == "classification" and (not only or "frequent hitter" in only):
         yield "frequent hitter (control)", frequent_hitter(source), source, {}
 
 
@@ -64,9 +68,7 @@ def main():
     every, tables = [], []
     for kind in options.kinds:
         source, rows = FSMol(kind=kind), []
-        for name, method, tasks, cost in methods(options.runs, kind, source):
-            if options.only and name.removesuffix(" (control)") not in options.only:
-                continue
+        for name, method, tasks, cost in methods(options.runs, kind, source, options.only):
             draws = options.control_draws if name.endswith("(control)") else options.draws
             kept = options.runs / f"{kind}-{options.split}-{draws}-{name}.json"
             if not kept.exists():
