@@ -148,3 +148,13 @@ def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "metaprior.estimators")
     with pytest.raises(MetapriorError, match=r"needs the package 'scikit-learn': pip install \"metaprior\[tables\]\""):
         importlib.import_module("metaprior.estimators")
+
+
+def test_molecules_that_are_none_or_not_several():
+    structures, y = ["CCO", "CCN", "CCC", "CCCl"], [0, 1, 0, 1]
+    with pytest.raises(DataError, match=r"X: expected several molecules, got one text: put it into a list, \['CCO'\]"):
+        PriorClassifier("zoo:molecules").fit(structures, y).predict("CCO")
+    with pytest.raises(DataError, match="X: molecule 0"):
+        PriorClassifier("zoo:molecules").fit([None, *structures[1:]], y)
+    with pytest.warns(UserWarning, match="y: all labels are '1', so that nothing else can be predicted"):
+        PriorClassifier("zoo:molecules").fit(structures, [1] * 4)

@@ -3,6 +3,7 @@
 Axis letters: N examples, F features of a row, C classes, D target features.
 """
 
+import warnings
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -50,9 +51,11 @@ class _PriorEstimator(BaseEstimator):
         inputs = (self._card() if card is None else card).get("inputs") or {}
         if inputs.get("kind") not in ("molecules", "sequences"):
             return X
+        if isinstance(X, str):
+            raise DataError(f"X: expected several {inputs['kind']}, got one text: put it into a list, ['{X[:20]}']")
         given = X.to_numpy() if hasattr(X, "to_numpy") else X
         molecules = list(given.ravel() if isinstance(given, np.ndarray) and given.shape[1:] == (1,) else given)
-        if not molecules or not (isinstance(molecules[0], str) or type(molecules[0]).__name__ == "Mol"):
+        if not any(isinstance(one, str) or type(one).__name__ == "Mol" for one in molecules):
             return X
         from metaprior.molecules.own_rows import encode_molecules
 
@@ -123,6 +126,10 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
         rows, y = validate_data(self, self._rows(X, card), y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, ids = np.unique(y, return_inverse=True)
+        if len(self.classes_) == 1 and self.prior is not None:
+            warnings.warn(
+                f"y: all labels are '{self.classes_[0]}', so that nothing else can be predicted", stacklevel=2
+            )
         self._resolve(len(self.classes_), 10.0, rows, card)
         inputs = card.get("inputs") or {}
         known = (inputs.get("target") or {}).get("classes")

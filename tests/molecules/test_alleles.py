@@ -51,7 +51,7 @@ def test_other_species_and_old_names():
     ("name", "told"),
     [
         ("HLA-A*02:99", "allele 'HLA-A*02:99' is not known: did you mean 'HLA-A*02:01'?"),
-        ("A2", "it names a group of alleles: did you mean 'HLA-A*02:01'?"),
+        ("A2", "it names a group of alleles: did you mean 'HLA-A*02:01', or another of them?"),
         ("nonsense", "allele 'nonsense' is not known"),
     ],
 )
@@ -68,3 +68,17 @@ def test_all_of_netmhcpan():
     assert known.find("b0702")[0] == "HLA-B*07:02"
     assert known.find("HLA-A*02:01")[1] == PSEUDO
     assert {len(known.find(name)[1]) for name in ("Mamu-A*01", "Patr-A0101", "H-2-Kb", "BoLA-6:01301")} == {34}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("HLA-DRB1*01:01", "is of class II; those that are known here are of class I"),
+        ("DQA1*05:01", "is of class II"),
+        ("A2", r"names a group of alleles: did you mean 'HLA-A\*02:01', or another of them\?"),
+    ],
+)
+def test_what_no_peptide_is_predicted_for(name, told):
+    alleles = Alleles({"HLA-A02:01": "YFAMYGEKVAHTHVDTLYVRYHYYTWAVLAYTWY"})
+    with pytest.raises(DataError, match=told):
+        alleles.find(name)

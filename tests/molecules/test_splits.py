@@ -63,3 +63,24 @@ def test_wrong_arguments():
         split_molecules(SMILES, "time")
     with pytest.raises(DataError, match="molecules: 1: 'C1CC' is not a SMILES"):
         split_molecules(["CC", "C1CC"])
+
+
+def test_times_are_ordered_as_times():
+    dates = ["2010-09-01", "2009-12-24", "2011-01-01", "2008-02-29"]
+    shares = (0.5, 0.25, 0.25)
+    assert split_molecules(["C"] * 4, "time", shares, times=dates) == {"train": [1, 3], "valid": [0], "test": [2]}
+    assert split_molecules(["C"] * 4, "time", shares, times=["10", "9", "11", "8"])["train"] == [1, 3]
+    for wrong, message in (
+        (["9/1/2010", *dates[1:]], "expected a number or a date as 2010-09-30, got '9/1/2010' for the molecule at 0"),
+        ([*dates[:3], None], "got None for that at 3"),
+        ([1.0, float("nan"), 2.0, 3.0], "got nan for that at 1"),
+        ([1.0, *dates[1:]], "expected numbers alone or dates alone"),
+    ):
+        with pytest.raises(DataError, match=message):
+            split_molecules(["C"] * 4, "time", shares, times=wrong)
+
+
+def test_there_is_something_to_train_on():
+    assert split_molecules(["CCO", "CCC", "CCN"], "scaffold") == {"train": [0, 1, 2], "valid": [], "test": []}
+    with pytest.raises(DataError, match="molecules: 0: expected a SMILES or an RDKit Mol, got None"):
+        split_molecules([None, "CC"], "scaffold")

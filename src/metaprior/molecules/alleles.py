@@ -86,12 +86,16 @@ class Alleles:
         if _PSEUDO.fullmatch(given := name.strip().upper()):
             return given, given
         key = allele_key(name)
+        if re.match(r"(?:HLA)?D[PQR]", key):
+            raise DataError(f"allele '{name}' is of class II; those that are known here are of class I")
         found = self._all.get(key) or self._all.get(re.sub(r"(?<=\d)[NLSCAQ]$", "", key))
         if found is not None:
             return found
         if group := re.fullmatch(r"HLA([A-Z])(\d{1,2})", key):
-            first = self._near(f"HLA{group[1]}{int(group[2]):02}", (f"HLA{group[1]}{int(group[2]):02}01",))
-            raise DataError(f"allele '{name}' is not known; it names a group of alleles{first}")
+            start = f"HLA{group[1]}{int(group[2]):02}"
+            first = min((key for key in self._all if re.fullmatch(rf"{start}\d\d", key)), default=None)
+            hint = "" if first is None else f": did you mean '{self._all[first][0]}', or another of them?"
+            raise DataError(f"allele '{name}' is not known; it names a group of alleles{hint}")
         raise DataError(f"allele '{name}' is not known{self._near(key[:4], (key,))}")
 
     def subset(self, names: Iterable[str]) -> dict[str, str]:

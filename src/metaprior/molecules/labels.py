@@ -219,7 +219,7 @@ def in_order(found: Iterable[str]) -> list[str]:
     found = list(found)
     lower = {value.lower(): value for value in found}
     for negative, positive in _OPPOSITES:
-        if set(lower) == {negative, positive}:
+        if len(found) == 2 and set(lower) == {negative, positive}:
             return [lower[negative], lower[positive]]
     if len(found) == 2 and any(value.startswith("not ") for value in found):
         return sorted(found, key=lambda value: not value.startswith("not "))

@@ -5,6 +5,8 @@ Axis letters: M molecules.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -41,11 +43,11 @@ def split_molecules(
         rule: what is kept together.
         shares: of training, validation and test.
         seed: of "random".
-        times: of "time": M values that can be ordered.
+        times: of "time": M numbers or dates; texts are dates as 2010-09-30, or numbers.
         cutoff: of "cluster": the largest Tanimoto distance of a member to its centre. It needs M² / 2 distances.
 
     Raises:
-        DataError: if shares do not add up to 1, a structure cannot be read, or times are missing.
+        DataError: if shares do not add up to 1, a structure cannot be read, or times are missing or no times.
 
     Source: Bemis & Murcko 1996, "The properties of known drugs"; Butina 1999, "Unsupervised data base clustering".
     Atom maps are dropped before a scaffold is taken, and groups of equal size go by their first member's SMILES.
@@ -62,7 +64,8 @@ def split_molecules(
     if rule == "time":
         if times is None or len(times) != total:
             raise DataError(f"times: expected one for each of {total} molecules, got {times and len(times)}")
-        return _cut(sorted(range(total), key=lambda at: (times[at], at)), shares)
+        moments = _moments(times)
+        return _cut(sorted(range(total), key=lambda at: (moments[at], at)), shares)
     if rule == "random":
         return _cut(np.random.default_rng(seed).permutation(total).tolist(), shares)
     keys = [_key(molecule, at) for at, molecule in enumerate(molecules)]
@@ -111,9 +114,31 @@ def read_splits(path: str | Path, molecules: int) -> Splits:
     return splits
 
 
+def _moments(times: Sequence[Any]) -> list[Any]:
+    """Return times that can be ordered."""
+    found = [_moment(time, at) if isinstance(time, str) else time for at, time in enumerate(times)]
+    for at, time in enumerate(found):
+        if time is None or time != time:
+            raise DataError(f"times: expected one for each molecule, got {times[at]} for that at {at}")
+    try:
+        sorted(found)
+    except TypeError as error:
+        raise DataError(f"times: expected numbers alone or dates alone ({error})") from error
+    return found
+
+
+def _moment(time: str, at: int) -> Any:
+    for read in (float, datetime.fromisoformat):
+        with suppress(ValueError):
+            return read(time.strip())
+    raise DataError(f"times: expected a number or a date as 2010-09-30, got '{time}' for the molecule at {at}")
+
+
 def _key(molecule: str | Molecule, at: int) -> str:
     """Return the canonical SMILES without atom maps, which would make a scaffold of every mapped molecule."""
     chem = needed("rdkit.Chem")
+    if not isinstance(molecule, str | chem.Mol):
+        raise DataError(f"molecules: {at}: expected a SMILES or an RDKit Mol, got {molecule!r}")
     try:
         copy = parse(molecule, lenient=True) if isinstance(molecule, str) else chem.Mol(molecule)
     except DataError as error:
@@ -146,5 +171,6 @@ def _fill(groups: list[list[int]], shares: Sequence[float], total: int) -> Split
     room = [share * total + 1e-9 for share in shares]
     for group in groups:
         fitting = [split for split, most in zip(splits, room, strict=True) if len(splits[split]) + len(group) <= most]
-        splits[fitting[0] if fitting else "test"] += group
+        # What fits nowhere is tested on, unless there would be nothing to train on.
+        splits[fitting[0] if fitting else "test" if splits["train"] else "train"] += group
     return {split: sorted(found) for split, found in splits.items()}
