@@ -185,6 +185,10 @@ def test_affinities_are_read_and_predicted_in_nanomolar(mhc, tmp_path, monkeypat
         result = adapt(run, support, query)
     assert all(0.5 < value < 2e5 for value in result["prediction"])
     assert all(0 <= value < 5 for value in result["uncertainty"])
+    scarce = "".join(f"{'LA'[at % 2] * 3}{'GSTNDE'[at]}VVVVV,{(at + 1) / 1e6},{spelt}\n" for at in range(6))
+    other = write(tmp_path, "molar.csv", "peptide,affinity,allele\n" + scarce)
+    with pytest.warns(UserWarning, match=r"has values about 3e-06; those of acquisition were about .* same unit"):
+        adapt(run, other, query)
     bad = write(tmp_path, "bad.csv", f"peptide,affinity,allele\nLLLLLLLLL,-5,{spelt}\nLLLLLLLLA,5,{spelt}\n")
     with pytest.raises(DataError, match=r"support: row 2 of .*: column 'affinity' is -5; expected a positive number"):
         adapt(run, bad, query)

@@ -37,6 +37,9 @@ from metaprior.tasks.rows import need_columns
 
 __all__ = ["read_properties", "read_unlabelled"]
 
+_ORDERS, _FAR = 2.5, 5.0
+"""By how many powers of ten, or spreads of acquisition, the middle of a user's values may be off."""
+
 
 def read_properties(
     support: str | Path,
@@ -99,6 +102,13 @@ def read_properties(
         if fixed is not None:
             mean, scale = fixed["mean"], fixed["scale"]
             values = values.log10() if fixed["logarithm"] else values
+            if abs(values.median().item() - mean) > (_ORDERS if fixed["logarithm"] else _FAR * scale):
+                middle, usual = (f"{10**at if fixed['logarithm'] else at:.3g}" for at in (values.median().item(), mean))
+                warnings.warn(
+                    f"support: column '{labels.name}' has values about {middle}; those of acquisition were about "
+                    f"{usual}: are they in the same unit?",
+                    stacklevel=3,
+                )
             y = ((values - mean) / scale).to(torch.float32)[None, :, None]
         elif labels.classes is None:
             mean, scale = values.mean().item(), values.std(correction=0).item()
