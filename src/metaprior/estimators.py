@@ -126,7 +126,8 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
         rows, y = validate_data(self, self._rows(X, card), y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, ids = np.unique(y, return_inverse=True)
-        if len(self.classes_) == 1 and self.prior is not None:
+        structures = (card.get("inputs") or {}).get("kind") in ("molecules", "sequences")
+        if len(self.classes_) == 1 and structures:
             warnings.warn(
                 f"y: all labels are '{self.classes_[0]}', so that nothing else can be predicted", stacklevel=2
             )

@@ -12,6 +12,7 @@ from metaprior.metric import Prototypes
 from metaprior.nets import MLP
 from metaprior.registry import priors
 from metaprior.tasks import Examples, task_losses
+from metaprior.tasks.stream import EVERY
 from metaprior.testing import ToyTasks, check_prior, conformance_checks
 from metaprior.tree import map_tensors
 
@@ -192,6 +193,15 @@ class SeededByTheGlobalState(ProtoNet):
 class Peeks(ProtoNet):
     def stream(self, stream, state=None):
         return self.predict(self.observe(self.start(stream.tasks), stream.examples), stream.examples.x)
+
+
+@broken("paused_stream", "follow: two parts must")
+class ForgetsWhatIsOnItsWay(ProtoNet):
+    def follow(self, stream, state=None, steps=EVERY):
+        first, last, _ = steps.indices(stream.steps)
+        delay = stream.delay if isinstance(stream.delay, int) else stream.delay[:, first:last]
+        delay = min(delay, last - first) if isinstance(delay, int) else delay.clamp(max=last - first)
+        return super().follow(replace(stream, examples=stream.examples.take(slice(first, last)), delay=delay), state)
 
 
 @broken("stream", "delay 2")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from metaprior import Hypernet
-from metaprior.errors import MetapriorError
+from metaprior.errors import MetapriorError, ShapeError
 from metaprior.hyper import DynamicHypernetwork, Hypernetwork
 from metaprior.hyper.generators import GENERATORS
 from metaprior.nets import MLP, Conv4
@@ -60,7 +60,7 @@ def test_the_first_layer_has_the_code_alone():
 def test_an_error_on_the_way_leaves_nothing_behind():
     hypernetwork = DynamicHypernetwork(MLP(3, 2))
     before = dict(hypernetwork.net.named_buffers())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ShapeError):
         hypernetwork(torch.rand(4, 7))
     assert all(value is before[name] for name, value in hypernetwork.net.named_buffers())
     assert not any(module._forward_pre_hooks for module in hypernetwork.net.modules())
