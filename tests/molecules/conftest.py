@@ -20,15 +20,19 @@ def receptor(draw: random.Random) -> str:
 
 
 def write_titan(folder: Path, train: int = 20, test: int = 4, each: int = 12) -> None:
-    """Write a fold of TITAN: each epitope has so many binders, and as many receptors of others."""
+    """Write a fold of TITAN: each epitope has so many binders, and as many receptors of others.
+
+    The first receptor of every training epitope has the CDR3 of one of the test.
+    """
     draw = random.Random(0)
     epitopes = [sequence(draw, 9, 9) for _ in range(train + test)]
     receptors = [receptor(draw) for _ in epitopes for _ in range(each)]
+    receptors[: train * each : each] = receptors[train * each : train * each + 1] * train
     files = {
         "epitopes.csv": "".join(f"{text}\t{at}\n" for at, text in enumerate(epitopes)),
         "tcr.csv": "".join(f"{text}\t{at}\n" for at, text in enumerate(receptors)),
         "tcr_full.csv": "".join(
-            f"GAVVSQHPSWVICKSGTSVKIECRS{text}GPGTRLTVT\t{at}\n" for at, text in enumerate(receptors)
+            f"GAVVSQHPSWVICKSGTSVK{'IVLM'[at % 4]}ECRS{text}GPGTRLTVT\t{at}\n" for at, text in enumerate(receptors)
         ),
     }
     for split, chosen in (("train", range(train)), ("test", range(train, train + test))):

@@ -36,14 +36,22 @@ def members(source, split):
     return found
 
 
+def texts(source, split):
+    """Return the receptors of a split."""
+    return set().union(*(set().union(*pair) for pair in members(source, split).values()))
+
+
 @pytest.mark.parametrize("negatives", ["given", "shuffled"])
-def test_no_epitope_and_no_receptor_is_in_two_splits(negatives):
-    source = Titan(negatives=negatives)
+@pytest.mark.parametrize("receptor", ["cdr3", "full"])
+def test_no_epitope_and_no_receptor_is_in_two_splits(negatives, receptor):
+    source = Titan(negatives=negatives, receptor=receptor)
     names = [set(source.names(split)) for split in SPLITS]
-    receptors = [set().union(*(set().union(*pair) for pair in members(source, split).values())) for split in SPLITS]
-    for parts in (names, receptors):
+    receptors = [texts(source, split) for split in SPLITS]
+    cdr3 = [{text.removesuffix("GPGTRLTVT").split("ECRS")[-1] for text in found} for found in receptors]
+    for parts in (names, receptors, cdr3):
         assert sum(map(len, parts)) == len(set().union(*parts))
     assert list(map(len, names)) == [18, 2, 4]
+    assert len(texts(Titan(), "test")) == 4 * 12, "the test is what the authors made it"
     assert set(source.inputs["reference"]) == receptors[0], "a card names receptors of acquisition alone"
 
 
@@ -128,3 +136,5 @@ def test_real_folds(monkeypatch):
     source = Titan(featuriser="composition")
     assert [len(source.names(split)) for split in SPLITS] == [155, 17, 20]
     assert sum(source.sizes("test")) == 4660
+    apart = [texts(source, split) for split in SPLITS]
+    assert sum(map(len, apart)) == len(set().union(*apart))

@@ -30,10 +30,11 @@ _VALID = 0.1
 class Titan(SequenceSource):
     """Tell the receptors that bind an epitope from others; a task is an epitope, described by its sequence.
 
-    In a strict fold no epitope of the test is in training, and no receptor by its number, though receptors of different
-    numbers may share a CDR3: some 2 % of the test pairs have one that training has too. A tenth of the training
-    epitopes is kept for validation, and their receptors are taken out of training. Negatives are receptors that were
-    not reported to bind the epitope: nobody measured that they do not.
+    In a strict fold no epitope of the test is in training, and no receptor. The authors tell receptors apart by their
+    numbers, of which several may have one CDR3; here those whose CDR3 is in the test are taken out of training as well,
+    some 80 of 34,000 pairs, and the test is left as it is. A tenth of the training epitopes is kept for validation, and
+    their receptors are taken out of training in the same way. Negatives are receptors that were not reported to bind
+    the epitope: nobody measured that they do not.
 
     Args:
         fold: 0 to 9, which epitopes are for the test.
@@ -136,6 +137,7 @@ class Titan(SequenceSource):
         epitopes = dict(zip(*reversed(_table(path, "epitopes.csv")), strict=True))
         position = {number: at for at, number in enumerate(receptors[1])}
         found = featurise(receptors[0], self._featuriser, self.salts)
+        cdr3 = dict(zip(*reversed(_table(path, "tcr.csv")), strict=True))
         parts = []
         for split in ("train", "test"):
             frame = _pairs(path, f"strict_split/fold{self.fold}/{split}{covid}.csv")
@@ -144,6 +146,7 @@ class Titan(SequenceSource):
                     {
                         "epitope": frame["ligand_name"].map(epitopes),
                         "receptor": frame["sequence_id"].map(position),
+                        "cdr3": frame["sequence_id"].map(cdr3),
                         "label": frame["label"],
                         "split": split,
                     }
@@ -155,8 +158,9 @@ class Titan(SequenceSource):
         known = sorted(set(pairs.loc[pairs["split"] == "train", "epitope"]))
         valid = set(split_names(known, (1 - _VALID, _VALID, 0.0), self.seed)["valid"])
         pairs.loc[pairs["epitope"].isin(valid) & (pairs["split"] == "train"), "split"] = "valid"
-        taken = set(pairs.loc[pairs["split"] == "valid", "receptor"])
-        pairs = pairs[(pairs["split"] != "train") | ~pairs["receptor"].isin(taken)]
+        for split, others in (("test", ("train", "valid")), ("valid", ("train",))):
+            taken = set(pairs.loc[pairs["split"] == split, "cdr3"])
+            pairs = pairs[~pairs["split"].isin(others) | ~pairs["cdr3"].isin(taken)]
         return found, pairs.reset_index(drop=True)
 
 
