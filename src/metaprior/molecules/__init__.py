@@ -8,6 +8,8 @@ from metaprior.molecules.conformers import Conformer, Conformers, embed, read_co
 from metaprior.molecules.diffusion import MoleculeDiffusion
 from metaprior.molecules.fsmol import FSMol
 from metaprior.molecules.generative import Generative, GenerativePrior
+from metaprior.molecules.graph_net import GraphNet
+from metaprior.molecules.graphs import Graph
 from metaprior.molecules.immunomodulators import Immunomodulators
 from metaprior.molecules.mhc import PeptideMHC
 from metaprior.molecules.moleculenet import MoleculeNet, ToxicityTasks
@@ -32,6 +34,8 @@ __all__ = [
     "FSMol",
     "Generative",
     "GenerativePrior",
+    "Graph",
+    "GraphNet",
     "Immunomodulators",
     "KMers",
     "MoleculeDiffusion",

@@ -147,10 +147,10 @@ class AssaySource(TaskSource):
         """Features of the featuriser; where there are classes, each assay has its own two in the pool."""
         if self.kind not in ("classification", "regression"):
             raise DataError(f"kind: expected 'classification' or 'regression', got '{self.kind}'")
-        shape, tokens = (self._featuriser.encoded_width,), self._featuriser.tokens
+        shape, tokens, net = (self._featuriser.encoded_width,), self._featuriser.tokens, self._featuriser.net
         if self.kind == "regression":
-            return TaskSpec("regression", shape, 1, tokens=tokens)
-        return TaskSpec("classification", shape, 2, 2 * len(self._split("train").names), tokens=tokens)
+            return TaskSpec("regression", shape, 1, tokens=tokens, net=net)
+        return TaskSpec("classification", shape, 2, 2 * len(self._split("train").names), tokens=tokens, net=net)
 
     @property
     def inputs(self) -> dict[str, Any] | None:

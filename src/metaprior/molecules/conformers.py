@@ -135,6 +135,8 @@ class Conformer(Featuriser):
         array([6., 1., 1., 1., 1.], dtype=float32)
     """
 
+    net = "egnn"
+
     def __init__(self, atoms: int = 100, hydrogens: bool = True, seed: int = 0, relax: bool = False):
         check_positive(atoms=atoms)
         self.atoms = atoms

@@ -38,10 +38,12 @@ class Featuriser(ABC):
     Attributes:
         reads: what it is for: "molecules", or "sequences" of amino acids.
         tokens: what the ids from 1 stand for, if a row is one of token ids; else None.
+        net: the network that its rows are for, by its registered name; None if any can take them.
     """
 
     reads: ClassVar[Literal["molecules", "sequences"]] = "molecules"
     tokens: tuple[str, ...] | None = None
+    net: ClassVar[str | None] = None
 
     @property
     @abstractmethod

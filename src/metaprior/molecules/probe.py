@@ -104,7 +104,8 @@ class MultitaskProbe(Prior):
         For fingerprints the network is wide and has dropout, and the probe sees the fingerprint beside features. Both
         are short, since features that many tasks have shaped should not be bent far by a few examples.
         """
-        if net is None and not spec.is_image and math.prod(spec.x_shape) >= _WIDE:
+        plain = not (spec.is_image or spec.net or spec.tokens)
+        if net is None and plain and math.prod(spec.x_shape) >= _WIDE:
             net = MLP(math.prod(spec.x_shape), hidden=(1024, 512), norm="layer", seed=seed, dropout=0.2)
             chosen = {"scale": 2.0, "inputs": 1.0, "sharpness": 2.0}
             arguments |= {name: value for name, value in chosen.items() if arguments.get(name) is None}

@@ -47,8 +47,8 @@ __all__ = [
 def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: bool = True) -> nn.Module:
     """Return the network that a prior gets when none is asked for.
 
-    That is Conv4 for images, ConvNet for tiny ones, UNet where pixels are to be labelled, a field where rays are to be
-    followed, Transformer for token ids, and else an MLP.
+    That is the one that inputs are for, if there is one; else Conv4 for images, ConvNet for tiny ones, UNet where
+    pixels are to be labelled, a field where rays are to be followed, Transformer for token ids, and else an MLP.
 
     Args:
         spec: the tasks that the network is for.
@@ -60,6 +60,8 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: 
         >>> default_net(TaskSpec("regression", (1,), 1), outputs=1).hidden
         (40, 40)
     """
+    if spec.net is not None:
+        return net_for(spec.net, spec, headless=outputs is None, seed=seed)
     if spec.kind == "rays":
         return nets["field"](seed=seed)
     if spec.kind == "segmentation":
@@ -89,8 +91,9 @@ def net_for(
         arguments: further constructor arguments.
 
     Raises:
-        MetapriorError: if the network takes images or tokens and the tasks have none, or is made of another network,
-            or labels pixels where the tasks are of something else, or the other way round.
+        MetapriorError: if the network takes images or tokens and the tasks have none, or inputs are for another one
+            alone, or it is made of another network, or labels pixels where the tasks are of something else, or the
+            other way round.
 
     Example:
         >>> net_for("conv4", TaskSpec("classification", (1, 28, 28), 5), headless=True, width=8).features
@@ -102,6 +105,8 @@ def net_for(
         raise MetapriorError(f"net: '{name}' is made of another network; name that one, and the prior 'hypernet'")
     if "channels" in wanted and not spec.is_image:
         raise MetapriorError(f"net: '{name}' takes images; the inputs of these tasks have the shape {spec.x_shape}")
+    if spec.net not in (None, name):
+        raise MetapriorError(f"net: the inputs of these tasks are for '{spec.net}' alone, got '{name}'")
     if "tokens" in wanted and spec.tokens is None:
         raise MetapriorError(f"net: '{name}' takes token ids, and the inputs of these tasks are none")
     if getattr(cls, "labels_pixels", False) != (spec.kind == "segmentation"):

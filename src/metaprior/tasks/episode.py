@@ -194,6 +194,7 @@ class TaskSpec:
         unknown: whether the last of the classes stands for all that have not been seen; see `Stream`.
         about: A, how many numbers describe a task in `Episode.about`; None where nothing does.
         tokens: where an input is a row of token ids, what the ids from 1 stand for, 0 being padding; else None.
+        net: the one network that inputs are for, by its registered name, as rows of graphs are; None if any will do.
         text: where `Episode.about` is prompts, the name of the frozen text encoder that read them; else None.
         text_size: how many features it gives each token.
 
@@ -209,6 +210,7 @@ class TaskSpec:
     unknown: bool = False
     about: int | None = None
     tokens: tuple[str, ...] | None = None
+    net: str | None = None
     text: str | None = None
     text_size: int | None = None
 
