@@ -1,6 +1,7 @@
 """The outer loop: acquire a prior from many related tasks."""
 
 import contextlib
+import json
 import math
 import signal
 import threading
@@ -18,7 +19,7 @@ from metaprior.checkpoint import save
 from metaprior.draws import Draws
 from metaprior.errors import AcquireError, MetapriorError, check_positive
 from metaprior.evaluate import check_fit, evaluate
-from metaprior.files import write_bytes
+from metaprior.files import write_bytes, write_text
 from metaprior.prior import Prior
 from metaprior.registry import arguments, describe, sources
 from metaprior.run import LOG_FILE, RESUME_FILE, Progress, Run, event_file, write_log
@@ -130,6 +131,8 @@ def acquire(
     card = {"seed": seed, "data_hash": source.data_hash, **_described(source), **(facts or {})}
     if folder is not None:
         describe(prior)  # a prior that cannot be saved should fail now, not at the end
+        if (divided := source.divided) is not None:
+            write_text(folder / "splits.json", json.dumps(divided, indent=1) + "\n")
     if not prior.learns:
         if folder is not None:
             save(prior, folder, **card)

@@ -1,11 +1,17 @@
 """One's own assays as tasks: a file with a row for each measurement, or with a column for each assay."""
 
+import json
+
 import pytest
+import torch
 
 from metaprior import ProtoNet, acquire
-from metaprior.errors import DataError
+from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules import AssayTable
+from metaprior.molecules.dealing import QUERY
+from metaprior.molecules.featurise import featurise
 from metaprior.molecules.nci import nci_smiles
+from metaprior.molecules.splits import scaffold
 from metaprior.nets import MLP
 
 pytest.importorskip("rdkit")
@@ -43,6 +49,89 @@ def test_ones_own_assays(tmp_path, wide):
                 or "n" in smiles
             )
     acquire(ProtoNet.for_tasks(source.spec, MLP(2048, hidden=(8,))), source, steps=1, validations=0)
+
+
+def dated(tmp_path, assays=4):
+    """Write assays whose newer rows come first; the third molecule of each ten was measured twice, long ago and now."""
+    lines = ["SMILES,assay,active,when"]
+    for at, text in enumerate(nci_smiles(100)):
+        for k in range(assays):
+            lines.append(f"{text},assay{k},{(at + k) % 2},{2020 - at // 10}-01-01")
+            if at % 10 == 2:
+                lines.append(f"{text},assay{k},{(at + k) % 2},2021-01-01")
+    path = tmp_path / "dated.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("by", ["random", "scaffold", "cluster", "time"])
+def test_molecules_may_be_divided_instead(tmp_path, by):
+    path = dated(tmp_path)
+    source = AssayTable(path, "assay", "active", shots=8, by=by, time="when" if by == "time" else None)
+    molecules, queries = {}, {}
+    for split in ("train", "valid", "test"):
+        part = source.assays(split)
+        assert part.names == [f"assay{k}" for k in range(4)], "tasks are the same"
+        smiles = [part.smiles[at] for at in part.molecule.tolist()]
+        molecules[split] = set(smiles)
+        asked = (part.roles == QUERY).tolist() if split != "train" else [True] * len(smiles)
+        queries[split] = {text for text, one in zip(smiles, asked, strict=True) if one}
+    assert sum(map(len, queries.values())) == len(set().union(*queries.values())) == 100
+    assert all(molecules[split] == queries["train"] | queries[split] for split in molecules)
+    assert {split: set(found) for split, found in source.divided["splits"].items()} == queries
+    episode = source.sample(3, torch.Generator().manual_seed(0), "test")
+    assert episode.support.size == 8
+    again = AssayTable(path, "assay", "active", shots=8, by=by, time="when" if by == "time" else None)
+    assert again.divided == source.divided
+    if by == "scaffold":
+        scaffolds = [{scaffold(text) for text in found} for found in queries.values()]
+        assert sum(map(len, scaffolds)) == len(set().union(*scaffolds))
+    if by == "time":
+        year = {text: 2020 - at // 10 for at, text in enumerate(featurise(nci_smiles(100)).smiles)}
+        assert max(map(year.get, queries["train"])) <= min(map(year.get, queries["test"])), "the first time counts"
+
+
+def test_an_assay_that_has_nothing_to_ask_is_left_out(tmp_path):
+    path = dated(tmp_path)
+    old = [f"{text},old,{at % 2},1990-01-01" for at, text in enumerate(nci_smiles(90)[80:])]
+    path.write_text("\n".join([path.read_text(), *old]))
+    source = AssayTable(path, "assay", "active", shots=8, by="time", time="when")
+    assert "old" in source.names("train")
+    assert "old" not in source.names("test")
+
+
+def test_a_run_keeps_its_splits(tmp_path):
+    path = dated(tmp_path)
+    for by, time in (("task", None), ("time", "when")):
+        source = AssayTable(path, "assay", "active", shots=4, queries=4, by=by, time=time)
+        acquire(
+            ProtoNet.for_tasks(source.spec, MLP(2048, hidden=(4,))), source, steps=1, validations=0, out=tmp_path / by
+        )
+        kept = json.loads((tmp_path / by / "splits.json").read_text())
+        assert kept == source.divided
+        assert kept["by"] == by
+    assert kept["splits"]["test"]
+
+
+def test_splits_that_cannot_be(tmp_path):
+    path = dated(tmp_path)
+    with pytest.raises(UnknownNameError, match="by"):
+        AssayTable(path, "assay", "active", by="scafold")
+    for by, time in (("time", None), ("random", "when")):
+        with pytest.raises(DataError, match=f"time: expected a column with by='time', and else none; got {time}"):
+            AssayTable(path, "assay", "active", by=by, time=time)
+    with pytest.raises(DataError, match=r"time: .* has no column 'wen': did you mean 'when'"):
+        _ = AssayTable(path, "assay", "active", by="time", time="wen").spec
+    path.write_text(path.read_text() + "\nCCO,assay0,1,")
+    with pytest.raises(DataError, match=r"file: row 442 of .*: column 'when' is blank"):
+        _ = AssayTable(path, "assay", "active", by="time", time="when").spec
+    receptors = tmp_path / "receptors.csv"
+    receptors.write_text(
+        "cdr3,epitope,binds\n"
+        + "".join(f"CASS{'AGLT'[at % 4] * (at % 7 + 1)}F,e{at % 3},{at % 2}\n" for at in range(40))
+    )
+    with pytest.raises(DataError, match="by: expected 'random' or 'time' for sequences, which have no scaffolds"):
+        _ = AssayTable(receptors, "epitope", "binds", featuriser="kmers", by="scaffold").spec
 
 
 def test_ones_own_assays_that_cannot_be_used(tmp_path):

@@ -3,15 +3,17 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from metaprior.errors import DataError
+from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.dealing import QUERY, roles_of
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.labels import read_labels
 from metaprior.molecules.own_rows import read_inputs
+from metaprior.molecules.splits import Rule, Splits, moments, split_molecules
 from metaprior.molecules.structure import Salts
 from metaprior.registry import sources
 from metaprior.tasks.columns import texts
@@ -26,7 +28,8 @@ __all__ = ["AssayTable"]
 class AssayTable(AssaySource):
     """Tasks from one's own assays, to acquire a prior on them.
 
-    Assays are divided into the three splits by their names.
+    Assays are divided into the three splits by their names, or else their molecules are, whatever assay they are of:
+    then tasks of all splits are the same assays, supports are training molecules, and queries those of the split.
 
     Args:
         file: a CSV or SDF of molecules, or, if the featuriser is of sequences, a CSV of those: with a column that names
@@ -40,7 +43,9 @@ class AssayTable(AssaySource):
         queries: query molecules of a task at most; None for all that are left.
         kind: of the labels: two classes, the same in all assays, or values.
         featuriser: by name, or by name and settings.
-        splits: the fractions of the assays that are for training, validation and test.
+        splits: the fractions of the assays, or of the molecules, that are for training, validation and test.
+        by: what is divided: the assays ("task"), or molecules as `split_molecules` divides them.
+        time: with `by="time"`, the column of numbers or dates; a molecule is as old as its oldest row.
         seed: of the splits.
         skip_bad: leave out bad rows, with a warning, instead of stopping at the first.
 
@@ -67,9 +72,15 @@ class AssayTable(AssaySource):
         featuriser: str | Mapping[str, Any] = "morgan",
         salts: Salts = "largest",
         splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
+        by: Literal["task", "random", "scaffold", "cluster", "time"] = "task",
+        time: str | None = None,
         seed: int = 0,
         skip_bad: bool = False,
     ):
+        if by not in ("task", *get_args(Rule)):
+            raise UnknownNameError("by", str(by), ("task", *get_args(Rule)))
+        if (time is None) == (by == "time"):
+            raise DataError(f"time: expected a column with by='time', and else none; got {time} with by='{by}'")
         self.file = str(file)
         self.task = task
         self.target = target
@@ -80,6 +91,8 @@ class AssayTable(AssaySource):
         self.featuriser = featuriser
         self.salts = salts
         self.splits = splits
+        self.by = by
+        self.time = time
         self.seed = seed
         self.skip_bad = skip_bad
 
@@ -88,31 +101,89 @@ class AssayTable(AssaySource):
         """As of all assays, with the column that names them, which is no label of one's own."""
         return (super().inputs or {}) | {"task": self.task}
 
+    @property
+    def divided(self) -> dict[str, Any]:
+        """The names of the assays of each split, or its structures."""
+        splits: dict[Split, list[str]]
+        if self.by == "task":
+            splits = split_names(self._read[-2], self.splits, self.seed)
+        else:
+            smiles = self._read[0].smiles
+            splits = {split: [smiles[at] for at in part] for split, part in self._molecules.items()}
+        return {"by": self.by, "seed": self.seed, "splits": splits}
+
     def assays(self, split: Split) -> Assays:
         """Return the assays of a split."""
-        found, owner, molecule, values, names = self._read
-        mine = split_names(names, self.splits, self.seed)[split]
-        position = {name: at for at, name in enumerate(mine)}
-        inside = np.array([names[at] in position for at in owner], dtype=bool)
+        found, owner, molecule, values, names, _ = self._read
+        if self.by == "task":
+            mine, roles = split_names(names, self.splits, self.seed)[split], None
+            position = {name: at for at, name in enumerate(mine)}
+            inside = np.array([names[at] in position for at in owner], dtype=bool)
+        else:
+            members, purposes = roles_of(self._molecules, split)
+            purpose = np.full(len(found.smiles), -1)
+            purpose[members] = purposes
+            roles = purpose[self._first[molecule]]
+            inside = roles >= 0
+            # An assay without a molecule of the split has nothing to be asked.
+            asked = inside if split == "train" else roles == QUERY
+            mine = [names[at] for at in np.unique(owner[asked])]
+            position = {name: at for at, name in enumerate(mine)}
+            inside &= np.isin(owner, owner[asked])
+            roles = roles[inside]
         owners = np.array([position[names[at]] for at in owner[inside]], dtype=np.int64)
         chosen = values[inside]
         if self.kind == "classification":
-            return gathered(found.rows, found.smiles, owners, molecule[inside], chosen, None, mine)
+            return gathered(found.rows, found.smiles, owners, molecule[inside], chosen, None, mine, roles)
         # Stratified by the side of the assay's own median.
         labels = np.zeros(len(chosen), dtype=np.int64)
         for at in range(len(mine)):
             labels[owners == at] = chosen[owners == at] > np.median(chosen[owners == at])
-        return gathered(found.rows, found.smiles, owners, molecule[inside], labels, chosen, mine)
+        return gathered(found.rows, found.smiles, owners, molecule[inside], labels, chosen, mine, roles)
 
     @cached_property
-    def _read(self) -> tuple[Featurised, np.ndarray, np.ndarray, np.ndarray, list[str]]:
-        """Return molecules; of each label its assay, molecule and value; and the names of the assays."""
+    def _molecules(self) -> Splits:
+        """The first row of each structure that has a label, by split."""
+        assert self.by != "task"
+        if self._featuriser.reads == "sequences" and self.by in ("scaffold", "cluster"):
+            raise DataError(f"by: expected 'random' or 'time' for sequences, which have no {self.by}s")
+        found, _, molecule, _, _, times = self._read
+        labelled = np.unique(molecule)
+        chosen = np.unique(self._first[labelled]).tolist()
+        oldest: dict[int, Any] = {}
+        if times is not None:
+            for row, moment in zip(labelled.tolist(), moments([times[row] for row in labelled]), strict=True):
+                first = int(self._first[row])
+                oldest[first] = min(moment, oldest.get(first, moment))
+        splits = split_molecules(
+            [found.smiles[at] for at in chosen],
+            self.by,
+            self.splits,
+            self.seed,
+            [oldest[at] for at in chosen] if oldest else None,
+        )
+        return {split: [chosen[at] for at in part] for split, part in splits.items()}
+
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """The first row of the structure of each row."""
+        first: dict[str, int] = {}
+        return np.array([first.setdefault(text, at) for at, text in enumerate(self._read[0].smiles)])
+
+    @cached_property
+    def _read(self) -> tuple[Featurised, np.ndarray, np.ndarray, np.ndarray, list[str], list[Any] | None]:
+        """Return molecules; of each label its assay, molecule and value; names of the assays; times of molecules."""
         like = {"kind": self._featuriser.reads, "about": self.task and {"column": self.task}}
         structures = read_inputs(self.file, "file", like, self.smiles)
         frame = structures.frame
         found = featurise(list(frame[structures.column]), self._featuriser, self.salts)
         bad = {frame.index[at]: problem for at, problem in found.problems.items()} | structures.problems
-        others = [str(name) for name in frame.columns if name != structures.column]
+        times = None
+        if self.time is not None:
+            need_columns(frame, [self.time], "time", self.file)
+            bad = dict.fromkeys(frame.index[frame[self.time].isna()], f"column '{self.time}' is blank") | bad
+            times = list(frame[self.time])
+        others = [str(name) for name in frame.columns if name not in (structures.column, self.time)]
         if self.task is not None:
             target = self.target if isinstance(self.target, str) else "target"
             need_columns(frame, [self.task, target], "file", self.file)
@@ -140,9 +211,9 @@ class AssayTable(AssaySource):
         owner, molecule = np.nonzero(np.isfinite(values) & good)
         numbers = values[owner, molecule]
         if self.task is None:
-            return found, owner, molecule, numbers, [labels.name for labels in read]
+            return found, owner, molecule, numbers, [labels.name for labels in read], times
         tasks = texts(frame[self.task])
         names = sorted(set(tasks.dropna()))
         code = tasks.map({name: at for at, name in enumerate(names)}).to_numpy(dtype=float, na_value=np.nan)
         named = np.isfinite(code[molecule])
-        return found, code[molecule][named].astype(np.int64), molecule[named], numbers[named], names
+        return found, code[molecule][named].astype(np.int64), molecule[named], numbers[named], names, times

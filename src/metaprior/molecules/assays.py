@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metaprior.errors import DataError, check_positive
 from metaprior.molecules.agreement import check_digest
-from metaprior.molecules.dealing import deal
+from metaprior.molecules.dealing import QUERY, deal
 from metaprior.molecules.featurisers import Featuriser, featuriser_of
 from metaprior.molecules.rows import SparseRows
 from metaprior.molecules.structure import Salts, rdkit_version
@@ -56,6 +56,15 @@ class Assays:
     names: list[str]
     roles: Tensor | None = None
     about: Tensor | None = None
+
+    @property
+    def supports(self) -> Tensor:
+        """`(K,)`, how many molecules of each may be in a support, one being left to ask about."""
+        if self.roles is None:
+            return self.counts - 1
+        owner = torch.arange(len(self.names)).repeat_interleave(self.counts)
+        able = owner[self.roles != QUERY].bincount(minlength=len(self.names))
+        return able.minimum(self.counts - 1)
 
     def measured(self) -> "Assays":
         """Return the assays without the molecules whose value is not known."""
@@ -194,7 +203,7 @@ class AssaySource(TaskSource):
         """Draw T assays, then the molecules of each without replacement: a stratified support, and queries."""
         part = self._split(split)
         least, most = self._bounds
-        eligible = (part.counts > least).nonzero().flatten()
+        eligible = (part.supports >= least).nonzero().flatten()
         if len(eligible) == 0:
             largest = int(part.counts.max()) if len(part.counts) else 0
             raise DataError(

@@ -3,10 +3,14 @@
 Axis letters: T tasks, M molecules of a task, N support, Q query.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["QUERY", "SUPPORT", "deal"]
+from metaprior.molecules.splits import Splits
+from metaprior.tasks.source import Split
+
+__all__ = ["QUERY", "SUPPORT", "deal", "roles_of"]
 
 SUPPORT, QUERY = 1, 2
 """Roles: what may only be support, or only query."""
@@ -82,3 +86,15 @@ def _compact(order: Tensor, member: Tensor, most: int | None) -> tuple[Tensor, T
     chosen = torch.zeros(len(member), width, dtype=torch.long)
     chosen[rows, rank] = order[rows, columns]
     return chosen, torch.arange(width) < sizes[:, None]
+
+
+def roles_of(splits: Splits, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Return the molecules of a split of one task's molecules by position, and what each is for.
+
+    Training molecules are for all; in another split they are for the support alone, and its own for queries.
+    """
+    members = splits["train"] + ([] if split == "train" else splits[split])
+    roles = np.zeros(len(members), dtype=np.int64)
+    if split != "train":
+        roles[:] = np.where(np.isin(members, splits["train"]), SUPPORT, QUERY)
+    return np.array(members, dtype=np.int64), roles

@@ -11,7 +11,7 @@ from torch import Tensor
 from metaprior import data
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
-from metaprior.molecules.dealing import QUERY, SUPPORT
+from metaprior.molecules.dealing import roles_of
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.splits import split_molecules
 from metaprior.molecules.structure import Salts, needed, parse
@@ -91,16 +91,19 @@ class MoleculeNet(AssaySource):
         """Of the property."""
         return _PROPERTIES[self.dataset].kind
 
+    @property
+    def divided(self) -> dict[str, Any]:
+        """The structures of each split."""
+        _, found = _read(_PROPERTIES[self.dataset].file, self._featuriser.settings, self.salts)
+        splits = split_molecules(found.smiles, "scaffold", _SHARES)
+        return {"by": "scaffold", "splits": {name: [found.smiles[at] for at in part] for name, part in splits.items()}}
+
     def assays(self, split: Split) -> Assays:
         """Return one assay: training molecules for the support, and those of the split for queries."""
         known = _PROPERTIES[self.dataset]
         frame, found = _read(known.file, self._featuriser.settings, self.salts)
         values = numbers_in(frame[known.column])
-        splits = split_molecules(found.smiles, "scaffold", _SHARES)
-        members = splits["train"] + ([] if split == "train" else splits[split])
-        roles = np.zeros(len(members), dtype=np.int64)
-        if split != "train":
-            roles[:] = np.where(np.isin(members, splits["train"]), SUPPORT, QUERY)
+        members, roles = roles_of(split_molecules(found.smiles, "scaffold", _SHARES), split)
         chosen = values[members]
         regression = known.kind == "regression"
         labels = chosen > np.median(values) if regression else chosen
@@ -110,7 +113,7 @@ class MoleculeNet(AssaySource):
             found.rows,
             found.smiles,
             owner,
-            np.array(members),
+            members,
             labels,
             chosen if regression else None,
             [self.dataset],

@@ -11,7 +11,7 @@ from metaprior import data
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
 from metaprior.molecules.conformers import Conformer, Conformers, parse_xyz, stacked, unpacked
-from metaprior.molecules.dealing import QUERY, SUPPORT
+from metaprior.molecules.dealing import QUERY, roles_of
 from metaprior.molecules.rows import SparseRows
 from metaprior.molecules.splits import split_molecules
 from metaprior.molecules.structure import Salts
@@ -78,11 +78,7 @@ class QM7(AssaySource):
         conformers, smiles, energies = read_qm7()
         values = {"pbe0": energies[:, 0], "dftb": energies[:, 1], "difference": energies[:, 0] - energies[:, 1]}
         chosen = values[self.energy].double().numpy()
-        splits = split_molecules(smiles, "random", _SHARES, self.seed)
-        members = np.array(splits["train"] + ([] if split == "train" else splits[split]))
-        roles = np.zeros(len(members), dtype=np.int64)
-        if split != "train":
-            roles[:] = np.where(np.isin(members, splits["train"]), SUPPORT, QUERY)
+        members, roles = roles_of(split_molecules(smiles, "random", _SHARES, self.seed), split)
         return gathered(
             _rows(conformers),
             smiles,

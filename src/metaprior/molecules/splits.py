@@ -17,7 +17,7 @@ from metaprior.files import write_text
 from metaprior.molecules.structure import Molecule, needed, parse, quiet
 from metaprior.tasks.source import Split
 
-__all__ = ["Splits", "read_splits", "scaffold", "split_molecules", "write_splits"]
+__all__ = ["Rule", "Splits", "moments", "read_splits", "scaffold", "split_molecules", "write_splits"]
 
 Splits = dict[Split, list[int]]
 """The positions of the molecules of each split, in ascending order."""
@@ -64,8 +64,8 @@ def split_molecules(
     if rule == "time":
         if times is None or len(times) != total:
             raise DataError(f"times: expected one for each of {total} molecules, got {times and len(times)}")
-        moments = _moments(times)
-        return _cut(sorted(range(total), key=lambda at: (moments[at], at)), shares)
+        ages = moments(times)
+        return _cut(sorted(range(total), key=lambda at: (ages[at], at)), shares)
     if rule == "random":
         return _cut(np.random.default_rng(seed).permutation(total).tolist(), shares)
     keys = [_key(molecule, at) for at, molecule in enumerate(molecules)]
@@ -114,8 +114,16 @@ def read_splits(path: str | Path, molecules: int) -> Splits:
     return splits
 
 
-def _moments(times: Sequence[Any]) -> list[Any]:
-    """Return times that can be ordered."""
+def moments(times: Sequence[Any]) -> list[Any]:
+    """Return times that can be ordered, of numbers or dates, or of texts of them.
+
+    Raises:
+        DataError: if one is missing or is no time, or numbers are among dates.
+
+    Example:
+        >>> sorted(moments(["10", "9"]))
+        [9.0, 10.0]
+    """
     found = [_moment(time, at) if isinstance(time, str) else time for at, time in enumerate(times)]
     for at, time in enumerate(found):
         if time is None or time != time:

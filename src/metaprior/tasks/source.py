@@ -94,6 +94,11 @@ class TaskSource(ABC):
         return None
 
     @property
+    def divided(self) -> dict[str, Any] | None:
+        """What of a user's data is in which split, ready for JSON, to be kept with a run; None where they have none."""
+        return None
+
+    @property
     def data_hash(self) -> str:
         """16 hexadecimal digits that change when the data behind the training tasks do."""
         return self.test_set(16, seed=0, split="train").hash

@@ -98,6 +98,11 @@ class Table(TaskSource):
         return TaskSpec("classification", shape, self.ways or loaded.known, loaded.known)
 
     @property
+    def divided(self) -> dict[str, Any]:
+        """The names of the tasks of each split."""
+        return {"by": "task", "splits": {split: part.names for split, part in self._loaded.parts.items()}}
+
+    @property
     def data_hash(self) -> str:
         """16 hexadecimal digits that change when the training rows do."""
         part = self._loaded.parts["train"]
