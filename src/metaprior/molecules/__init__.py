@@ -5,6 +5,7 @@ Importing this package does not import RDKit, which is needed only where a struc
 
 from metaprior.molecules.assay_table import AssayTable
 from metaprior.molecules.conformers import Conformer, Conformers, embed, read_conformers
+from metaprior.molecules.deeprc import DeepRC
 from metaprior.molecules.diffusion import MoleculeDiffusion
 from metaprior.molecules.fsmol import FSMol
 from metaprior.molecules.generative import Generative, GenerativePrior
@@ -17,6 +18,7 @@ from metaprior.molecules.nci import NCI
 from metaprior.molecules.probe import MultitaskProbe
 from metaprior.molecules.protocol import assay_protocol
 from metaprior.molecules.qm7 import QM7
+from metaprior.molecules.repertoires import Repertoire
 from metaprior.molecules.sequence_diffusion import SequenceDiffusion
 from metaprior.molecules.sequence_featurisers import Aligned, Composition, KMers
 from metaprior.molecules.sum_pooled import SumPooled
@@ -31,6 +33,7 @@ __all__ = [
     "Composition",
     "Conformer",
     "Conformers",
+    "DeepRC",
     "FSMol",
     "Generative",
     "GenerativePrior",
@@ -42,6 +45,7 @@ __all__ = [
     "MoleculeNet",
     "MultitaskProbe",
     "PeptideMHC",
+    "Repertoire",
     "ResidueTokens",
     "SequenceDiffusion",
     "SmilesTokens",

@@ -68,6 +68,10 @@ class Featuriser(ABC):
     def raw(self, molecule: Molecule) -> Row:
         """Return the raw row of one molecule."""
 
+    def whole(self, written: str) -> str:
+        """Return what was read, as `read` writes it, as one structure that others can be compared with."""
+        return written
+
     def fit(self, rows: SparseRows) -> dict[str, Any] | None:
         """Return what `encode` must know of the molecules of acquisition, ready for JSON; None for nothing."""
         return None

@@ -146,7 +146,7 @@ def usable(
         more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
         done = "salts, mixtures or charged structures of {} were reduced to their largest fragment, neutralised"
         if inputs["kind"] == "sequences":
-            done = "sequences of {} are longer than the prior has places"
+            done = "examples of {} are longer than the prior has places"
         warnings.warn(
             f"{argument}: {len(shown)} {done.format(file)}: {'; '.join(shown[:SHOWN])}{more}",
             stacklevel=3,
@@ -177,7 +177,10 @@ def similarity(molecules: Featurised, others: Featurised, inputs: Mapping[str, A
     if not isinstance(own, Morgan | KMers):
         # What is featurised already is what its canonical SMILES says; there is nothing more to take away.
         name = "morgan" if own.reads == "molecules" else "kmers"
-        molecules, others = (featurise(found.smiles, name, "keep", lenient=True) for found in (molecules, others))
+        molecules, others = (
+            featurise([own.whole(text) for text in found.smiles], name, "keep", lenient=True)
+            for found in (molecules, others)
+        )
     everyone = torch.arange(len(others.rows))
     parts = torch.arange(len(molecules.rows)).split(_EACH)
     return [

@@ -5,6 +5,7 @@ Axis letters: Q query.
 
 import hashlib
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +21,12 @@ from metaprior.tasks.episode import Episode
 from metaprior.tasks.source import Split
 from metaprior.tree import fingerprint
 
-__all__ = ["Method", "Protocol", "assay_protocol", "calibration_error", "predictor_of", "scores_of"]
+__all__ = ["Method", "Protocol", "assay_protocol", "calibration_error", "predictor_of", "quantile_error", "scores_of"]
 
 Method = Prior | Callable[[Episode], Tensor] | Any
 """A prior; a scikit-learn classifier or regressor; or a function from an episode to probabilities or values `(Q,)`."""
+Said = Tensor | tuple[Tensor, Tensor | None]
+"""Probabilities of the class 1 or values `(Q,)`; or values and how far from them what is measured may be, if known."""
 SIZES = (16, 32, 64, 128, 256)
 
 
@@ -65,7 +68,8 @@ def assay_protocol(
 
     Args:
         method: a prior; a scikit-learn classifier or regressor, which is cloned and fitted to each support; or a
-            function from an episode of one task to the probabilities of its class 1, or to values, `(Q,)`.
+            function from an episode of one task to the probabilities of its class 1, or to values, `(Q,)`, or to values
+            and their standard deviations.
         source: of the tasks; whether it is of classes or values says what is predicted.
         sizes: of the support; 0 asks a prior for what it believes before any example.
         draws: how many supports of each size are drawn from each task.
@@ -101,26 +105,30 @@ def assay_protocol(
                 episode = source.episode(split, at, size, generator)
                 assert episode.query.y is not None
                 hashes.append(fingerprint(episode.support.x, episode.query.y))
-                found.append(scores_of(predictor(episode), episode.query.y.flatten()))
-            scored[size][names[at]] = {key: float(np.nanmean([one[key] for one in found])) for key in found[0]}
+                said = predictor(episode)
+                values, spread = said if isinstance(said, tuple) else (said, None)
+                found.append(scores_of(values, episode.query.y.flatten(), spread))
+            scored[size][names[at]] = {key: _mean([one[key] for one in found]) for key in found[0]}
             if report is not None:
                 report(size, names[at], scored[size][names[at]])
     return Protocol([_row(size, found) for size, found in scored.items()], scored, f"{_number(' '.join(hashes)):016x}")
 
 
-def scores_of(predicted: Tensor, actual: Tensor) -> dict[str, float]:
+def scores_of(predicted: Tensor, actual: Tensor, deviation: Tensor | None = None) -> dict[str, float]:
     """Return the metrics of one query set.
 
     Args:
         predicted: `(Q,)`, the probability of the class 1, or values.
         actual: `(Q,)`, class ids, or values, standardised by the support.
+        deviation: `(Q,)`, of values, the standard deviation of what is measured from them; None if it was not said.
 
     Returns:
         For classes `delta_auprc` (average precision less the share of the class 1), `auroc`, `auroc_01` (of the part up
         to a false positive rate of 0.1, scaled so that chance is a half), `calibration_error` and `brier`; a query set
         of one class has no AUROC. For values `r2` (about the mean of the queries), `r2_support` (about the mean of the
-        support, as ADKF-IFT has it), `rmse`, `mae`, and `spearman`, which is 0 for a prediction that is the same
-        everywhere.
+        support, as ADKF-IFT has it), `rmse`, `mae`, `spearman`, which is 0 for a prediction that is the same
+        everywhere, and of what was said of deviations `calibration_error` and `coverage`, the share within the 95 %
+        interval; NaN where nothing was said.
 
     Example:
         >>> scores_of(torch.tensor([0.9, 0.1, 0.8]), torch.tensor([1, 0, 1]))["delta_auprc"].__round__(3)
@@ -137,6 +145,7 @@ def scores_of(predicted: Tensor, actual: Tensor) -> dict[str, float]:
             "rmse": (error / len(true)) ** 0.5,
             "mae": float(np.abs(true - guess).mean()),
             "spearman": _spearman(guess, true),
+            **_calibrated(guess, true, deviation),
         }
     metrics = _sklearn("metrics")
     label = actual.cpu().numpy()
@@ -169,6 +178,37 @@ def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 10
     return float(sum(len(part) * abs(probability[part].mean() - label[part].mean()) for part in parts) / len(order))
 
 
+def quantile_error(z: np.ndarray) -> float:
+    """Return by how much the share of values below a quantile that was said differs from what it should be.
+
+    Args:
+        z: `(Q,)`, values less what was predicted, over the standard deviations that were said.
+
+    Source: Kuleshov et al. 2018 (arXiv 1807.00263), section 3.5, of normal distributions; the mean of absolute
+    differences over the quantiles 0.05 to 0.95 instead of the sum of their squares.
+
+    Example:
+        >>> round(quantile_error(np.zeros(100)), 3)
+        0.263
+    """
+    below = importlib.import_module("scipy.stats").norm.cdf(z)
+    levels = np.linspace(0.05, 0.95, 19)
+    return float(np.abs((below[:, None] <= levels).mean(0) - levels).mean())
+
+
+def _calibrated(guess: np.ndarray, true: np.ndarray, deviation: Tensor | None) -> dict[str, float]:
+    if deviation is None:
+        return {"calibration_error": float("nan"), "coverage": float("nan")}
+    z = (true - guess) / np.maximum(deviation.double().cpu().numpy(), 1e-12)
+    return {"calibration_error": quantile_error(z), "coverage": float((np.abs(z) <= 1.96).mean())}
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean of those that are known; NaN if none is."""
+    known = [value for value in values if value == value]
+    return float(np.mean(known)) if known else float("nan")
+
+
 def _spearman(left: np.ndarray, right: np.ndarray) -> float:
     """Return the correlation of ranks."""
     if min(np.ptp(left), np.ptp(right)) == 0:
@@ -177,8 +217,11 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.corrcoef(rank(left), rank(right))[0, 1])
 
 
-def predictor_of(method: Method, kind: str) -> Callable[[Episode], Tensor]:
+def predictor_of(method: Method, kind: str) -> Callable[[Episode], Said]:
     """Return what a method makes of an episode of one task: probabilities of the class 1, or values, `(Q,)`.
+
+    With values come their standard deviations, where a prior says them, or a regressor whose `predict` takes
+    `return_std`.
 
     Raises:
         MetapriorError: if it is no method, or not for this kind of tasks.
@@ -200,22 +243,28 @@ def predictor_of(method: Method, kind: str) -> Callable[[Episode], Tensor]:
 
 
 @torch.no_grad()
-def _by_prior(prior: Prior, episode: Episode) -> Tensor:
+def _by_prior(prior: Prior, episode: Episode) -> Said:
     device = next((parameter.device for parameter in prior.parameters()), torch.device("cpu"))
     episode = episode.to(device)
     state = prior.start(1, episode.about)
     if episode.support.size:
         state = prior.observe(state, episode.support)
     found = prior.predict(state, episode.query.x)[0].cpu()
-    return found[:, 0] if episode.ways is None else found[:, :2].softmax(-1)[:, 1]
+    if episode.ways is not None:
+        return found[:, :2].softmax(-1)[:, 1]
+    spread = prior.deviation(state, episode.query.x)
+    return found[:, 0], None if spread is None else spread[0, :, 0].cpu()
 
 
-def _by_estimator(estimator: Any, episode: Episode) -> Tensor:
+def _by_estimator(estimator: Any, episode: Episode) -> Said:
     assert episode.support.y is not None
     if not episode.support.size:
         raise DataError("sizes: an estimator has nothing to fit to without a support; expected 1 or more")
     x, y, asked = (part[0].numpy() for part in (episode.support.x, episode.support.y, episode.query.x))
     fitted = _sklearn("base").clone(estimator).fit(x, y.ravel())
+    if episode.ways is None and "return_std" in inspect.signature(fitted.predict).parameters:
+        values, spread = (torch.from_numpy(part) for part in fitted.predict(asked, return_std=True))
+        return values, spread
     if episode.ways is None:
         return torch.from_numpy(fitted.predict(asked))
     classes = list(fitted.classes_)

@@ -23,7 +23,7 @@ __all__ = ["describe_task", "describing", "read_sequences"]
 
 _NAMES = (
     "cdr3", "cdr3b", "cdr3beta", "cdr3trb", "trbcdr3", "junctionaa", "cdr3aa", "bcdr3", "tcr", "peptide", "peptideseq",
-    "sequence", "seq", "aminoacid", "aminoacidsequence",
+    "sequence", "seq", "aminoacid", "aminoacidsequence", "repertoire", "repertoires",
 )  # fmt: skip
 """What a column of sequences is called, without regard to case and to what is no letter or digit."""
 _DESCRIBES = {
