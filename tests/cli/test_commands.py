@@ -12,6 +12,7 @@ import torch
 from metaprior import load, read_card
 from metaprior.cli import COMMANDS, main
 from metaprior.cli.display import table
+from metaprior.molecules import NCI, assay_protocol
 from metaprior.registry import priors
 
 WAVES = ["--tasks", "sinusoid", "--tasks.queries", "10"]
@@ -88,6 +89,22 @@ def test_evaluate_scores_on_the_tasks_of_the_run_or_others(run_folder, tmp_path,
     assert main(["evaluate", str(run_folder), "--episodes", "5", *wide]) == 0
     own, other = (json.loads((tmp_path / name).read_text()) for name in ("own.json", "wide.json"))
     assert own["test_hash"] != other["test_hash"]
+
+
+def test_evaluate_scores_assays_by_the_size_of_their_supports(tmp_path, capsys):
+    tasks = ["--tasks", "nci", "--tasks.molecules", "200"]
+    run = str(tmp_path / "run")
+    assert main(["acquire", "--prior", "protonet", *tasks, "--steps", "1", "--validations", "0", "--out", run]) == 0
+    out = tmp_path / "sizes.json"
+    assert main(["evaluate", run, "--sizes", "[8,16]", "--draws", "2", "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert [row["support"] for row in result["rows"]] == [8, 16]
+    wanted = assay_protocol(load(run), NCI(molecules=200), [8, 16], draws=2)
+    assert result["rows"] == wanted.rows
+    assert result["draws_hash"] == wanted.hash
+    assert f"{wanted.rows[0]['delta_auprc']:.3f} ± " in capsys.readouterr().out
+    assert main(["evaluate", run, "--sizes", "4000"]) == 2
+    assert "sizes: the test split has no task of more than 4000 molecules; the largest has" in capsys.readouterr().err
 
 
 def test_evaluate_changes_a_setting_of_the_tasks_of_the_run(run_folder, tmp_path, capsys):

@@ -42,9 +42,8 @@ def test_motifs_are_a_convolution_of_one_hot_letters():
 def test_neither_the_order_of_sequences_nor_padding_matters():
     built, wide = net(dtype=torch.float64), net(sequences=9, dtype=torch.float64)
     turned = [";".join(reversed(text.split(";"))) for text in BAGS]
-    torch.testing.assert_close(
-        built(rows(dtype=torch.float64)), wide(rows(turned, 9, torch.float64)), rtol=0, atol=1e-12
-    )
+    found, other = built(rows(dtype=torch.float64)), wide(rows(turned, 9, torch.float64))
+    torch.testing.assert_close(found, other, rtol=0, atol=1e-12)
     assert (built(torch.zeros(1, 5 * LETTERS, dtype=torch.float64)) == 0).all(), "padding among examples"
 
 
@@ -109,10 +108,10 @@ def test_attention_finds_the_few_sequences_that_matter(tmp_path):
     found = {}
     for name, sharpness in (("attention", 1.0), ("mean", 1e-9)):
         prior = ProtoNet.for_tasks(tasks.spec, net_for("deeprc", tasks.spec, headless=True, sharpness=sharpness))
-        acquire(prior, tasks, steps=150, tasks_per_step=1, learning_rate=0.003, validations=0)
+        acquire(prior, tasks, steps=120, tasks_per_step=1, learning_rate=0.01, validations=0)
         found[name] = assay_protocol(prior, tasks, [60], draws=4).rows[0]["auroc"]
-    assert found["attention"] > 0.85
-    assert found["attention"] > found["mean"] + 0.1
+    assert found["attention"] > 0.95
+    assert 1 - found["attention"] < (1 - found["mean"]) / 3
 
 
 def test_what_it_is_not_for():

@@ -93,12 +93,16 @@ def assay_protocol(
     scored: dict[int, dict[str, dict[str, float]]] = {}
     hashes: list[str] = []
     predictor = predictor_of(method, source.spec.kind)
-    for size in sizes:
+    eligible = {size: [at for at, count in enumerate(source.sizes(split)) if count > size][:tasks] for size in sizes}
+    for size, found_tasks in eligible.items():
+        if not found_tasks:
+            largest = max(source.sizes(split), default=0)
+            raise DataError(
+                f"sizes: the {split} split has no task of more than {size} molecules; the largest has {largest}"
+            )
+    for size in eligible:
         scored[size] = {}
-        eligible = [at for at, count in enumerate(source.sizes(split)) if count > size][:tasks]
-        if not eligible:
-            raise DataError(f"sizes: the {split} split has no task of more than {size} molecules")
-        for at in eligible:
+        for at in eligible[size]:
             generator = torch.Generator().manual_seed(_number(f"{split}:{seed}:{size}:{names[at]}"))
             found = []
             for _ in range(draws):
