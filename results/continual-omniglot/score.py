@@ -67,7 +67,9 @@ def table(rows, marks):
 
 
 def cell(mean, seeds):
-    """Return an accuracy in percent with the range of the seeds."""
+    """Return an accuracy in percent, with the range of the seeds if there are several."""
+    if len(seeds) == 1:
+        return f"{100 * mean:.1f}"
     return f"{100 * mean:.1f} ({100 * min(seeds):.1f} to {100 * max(seeds):.1f})"
 
 
