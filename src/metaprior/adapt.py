@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ class Predictions:
     Args:
         columns: the names of the columns.
         rows: a value for each column.
+        understood: how the columns of the files were read, a sentence for each property, for a user to check.
 
     Example:
         >>> predictions = Predictions(("file", "prediction"), (("a.png", "cat"), ("b.png", "dog")))
@@ -43,6 +44,7 @@ class Predictions:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    understood: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,6 +73,7 @@ def adapt(
     device: str | torch.device | None = None,
     skip_bad: bool = False,
     target: str | Sequence[str] | None = None,
+    kind: Literal["auto", "classification", "regression"] = "auto",
     smiles: str | None = None,
     sequence: str | None = None,
     about: str | None = None,
@@ -105,6 +108,8 @@ def adapt(
         skip_bad: leave out bad images or rows, with a warning, instead of stopping at the first.
         target: the columns to predict of molecules or sequences; None for those that the support has and the query
             lacks.
+        kind: of these columns: classes or values; "auto" takes text, and at most ten different whole numbers, for
+            classes.
         smiles: the column that holds the SMILES of molecules; None to find it.
         sequence: the column that holds sequences of amino acids; None to find it.
         about: what the task is about, for a prior that is told so: an epitope, or an allele in any spelling; None to
@@ -138,7 +143,7 @@ def adapt(
             if isinstance(file, str | Path) and Path(out).resolve() == Path(file).resolve():
                 raise DataError(f"out: {out} is the {name}, which would be lost; name another file")
     prior, inputs = _resolved(prior, inputs, net, device)
-    tasks = _tasks(support, query, inputs, target, smiles, sequence, about, skip_bad)
+    tasks = _tasks(support, query, inputs, target, kind, smiles, sequence, about, skip_bad)
     training = prior.training
     columns: list[str] = []
     rows: list[tuple[Any, ...]] = [() for _ in tasks[0].known]
@@ -155,6 +160,7 @@ def adapt(
     result = Predictions(
         (*_apart(given.columns, columns), *columns),
         tuple((*known, *row) for known, row in zip(given.known, rows, strict=True)),
+        tuple(task.understood for task in tasks if task.understood),
     )
     if out is not None:
         write_text(Path(out), result.to_csv())
@@ -180,6 +186,7 @@ def _tasks(
     query: str | Path,
     inputs: Mapping[str, Any],
     target: str | Sequence[str] | None,
+    labels: Literal["auto", "classification", "regression"],
     smiles: str | None,
     sequence: str | None,
     about: str | None,
@@ -201,9 +208,10 @@ def _tasks(
         if support is None:
             return [read_unlabelled(query, inputs, sequence, skip_bad, about)]
         column = smiles if kind == "molecules" else sequence
-        return read_properties(support, query, inputs, target, column, skip_bad, about)
-    if target is not None:
-        raise DataError("target: it is for molecules and sequences; the prior was acquired on other inputs")
+        return read_properties(support, query, inputs, target, column, skip_bad, about, labels)
+    for name, given in (("target", target is not None), ("kind", labels != "auto")):
+        if given:
+            raise DataError(f"{name}: it is for molecules and sequences; the prior was acquired on other inputs")
     assert support is not None
     return [read_task(support, query, inputs, skip_bad)]
 

@@ -8,6 +8,7 @@ import pandas
 import pytest
 
 from metaprior import PriorClassifier, PriorRegressor, acquire, adapt, load, read_card, save
+from metaprior.cli import main
 from metaprior.errors import DataError
 from metaprior.molecules import NCI, MultitaskProbe
 from metaprior.molecules.nci import nci_smiles
@@ -154,6 +155,36 @@ def test_which_columns_are_labels(run, files):
     support.write_text(support.read_text().replace("SMILES", "smi"))
     with pytest.raises(DataError, match=r"query: .* has no column 'smi'"):
         adapt(run, support, query, target="active", smiles="smi")
+
+
+def test_how_columns_were_read_is_told(run, files, capsys):
+    support, query = files(columns=("active", "logp"))
+    text = support.read_text().splitlines()
+    text[3] = ",".join([*text[3].split(",")[:-1], ""])
+    support.write_text("\n".join(text))
+    found = adapt(run, support, query)
+    values = table()["logp"].astype(float).drop(index=2)
+    assert found.understood == (
+        "'active' as classes, 20 inactive, 20 active; 'SMILES' is what they are of",
+        f"'logp' as 39 values from {values.min():.3g} to {values.max():.3g}, 1 without a label; 'SMILES' is what they "
+        "are of",
+    )
+    assert main(["adapt", str(run), "--support", str(support), "--query", str(query), "--target", "active"]) == 0
+    assert "metaprior: support: read 'active' as classes, 20 inactive, 20 active" in capsys.readouterr().err
+
+
+def test_the_kind_of_labels_can_be_said(run, files):
+    rounded = lambda frame: frame.assign(logp=frame["logp"].astype(float).round().astype(int))  # noqa: E731
+    support, query = files(support=rounded, columns=("logp",))
+    assert "probability_1" in adapt(run, support, query, kind="classification").columns
+    assert "probability_1" in adapt(run, support, query).columns, "few whole numbers may be classes"
+    assert adapt(run, support, query, kind="regression").columns[-4:] == ("prediction", "uncertainty", *BESIDE)
+    with pytest.raises(DataError, match=r"has \d+ different texts"):
+        adapt(run, *files(columns=("logp",)), kind="classification")
+    with pytest.raises(DataError, match=r"column 'active' is '.*', expected a number"):
+        adapt(run, *files(), kind="regression")
+    with pytest.raises(DataError, match="kind: expected 'auto', 'classification' or 'regression', got 'values'"):
+        adapt(run, *files(), kind="values")
 
 
 def test_another_featuriser_is_refused_and_another_rdkit_told(run, files, tmp_path):

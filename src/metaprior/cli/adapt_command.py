@@ -1,5 +1,6 @@
 """`metaprior adapt`: predictions for a novel task, from a few labelled examples."""
 
+import sys
 from collections.abc import Sequence
 
 from metaprior.cli.arguments import Parser
@@ -24,6 +25,8 @@ def run(words: Sequence[str]) -> None:
     if parsed.device is not None:
         check_device(parsed.device)
     predictions = adapt(parsed.run, **options)
+    for read in predictions.understood:
+        print(f"metaprior: support: read {read}", file=sys.stderr)
     if parsed.out is None:
         print(predictions.to_csv(), end="")
     else:

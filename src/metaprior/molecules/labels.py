@@ -103,12 +103,12 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
     if kind == "auto":
         plain = [value if match is None else _number(match[2]) for value, match in zip(texts, matched, strict=True)]
         kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
-        if kind == "classification" and len(different := set(present)) > max(_CLASSES, len(present) / 2):
-            some = ", ".join(f"'{value}'" for value in sorted(different)[:3])
-            raise DataError(
-                f"support: column '{name}' has {len(different)} different texts ({some}, ...); expected numbers, "
-                "or the names of a few classes"
-            )
+    if kind == "classification" and len(different := set(present)) > max(_CLASSES, len(present) / 2):
+        some = ", ".join(f"'{value}'" for value in sorted(different)[:3])
+        raise DataError(
+            f"support: column '{name}' has {len(different)} different texts ({some}, ...); expected numbers, "
+            "or the names of a few classes"
+        )
     if kind == "classification":
         return _classes(name, texts, remarks)
     values = np.array([np.nan if match is None else _number(match[2]) for match in matched])

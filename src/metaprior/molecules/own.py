@@ -49,6 +49,7 @@ def read_properties(
     column: str | None = None,
     skip_bad: bool = False,
     about: str | None = None,
+    labels: str = "auto",
 ) -> list[OwnTask]:
     """Read a task for each property of a support file.
 
@@ -60,6 +61,7 @@ def read_properties(
         column: of SMILES or sequences in both; None to find it.
         skip_bad: leave out bad rows, with a warning, instead of stopping at the first.
         about: what describes the task, for sequences; None to read it from a column.
+        labels: "classification", "regression", or "auto" to find out which they are.
 
     Returns:
         A task for each property; each adds its name to its columns if there are several.
@@ -76,53 +78,55 @@ def read_properties(
         frames = {"support": labelled.frame, "query": asked.frame}
         described = describe_task(inputs["about"], frames, labelled.column, about)[1]
     fixed = inputs.get("target")
-    kind = "auto" if fixed is None else "regression"
+    if fixed is not None and labels == "classification":
+        raise DataError("kind: the prior was acquired on values of a fixed unit; expected 'regression', or 'auto'")
+    kind = labels if fixed is None else "regression"
     apart = describing(labelled.frame, inputs["about"]["column"], labelled.column) if inputs.get("about") else []
     names = _targets(labelled, asked, target, support, query, [*apart, *_assay(labelled, inputs, support)])
     properties = [read_labels(labelled.frame[name], kind, units=fixed is None) for name in names]
-    for labels in properties if fixed is not None and fixed["logarithm"] else ():
-        labels.problems.update(_no_logarithm(labels, labelled.frame.index))
+    for one in properties if fixed is not None and fixed["logarithm"] else ():
+        one.problems.update(_no_logarithm(one, labelled.frame.index))
     kept, rows = usable(labelled, inputs, "support", support, skip_bad, properties)
     inside = labelled.frame.index.isin(kept.index)
     _remark_duplicates(kept, rows.smiles, properties, inside, inputs["kind"].replace("molecules", "structures"))
 
     wanted = _wanted(asked, inputs, query, skip_bad, described)
     seen = torch.cat(list(replace(wanted.x, rows=rows.rows).split()), dim=1)
-    labels_of = np.logical_or.reduce([labels.known[inside] for labels in properties])
+    labels_of = np.logical_or.reduce([one.known[inside] for one in properties])
     near = similarity(wanted.queries, chosen(rows, torch.from_numpy(labels_of)), inputs)
     facts = list(zip(near, wanted.near, strict=True))
     tasks = []
-    for labels in properties:
-        for remark in labels.remarks:
+    for one in properties:
+        for remark in one.remarks:
             warnings.warn(f"support: {remark}", stacklevel=2)
-        has = torch.from_numpy(labels.known[inside])
+        has = torch.from_numpy(one.known[inside])
         if not bool(has.any()):
-            raise DataError(f"support: column '{labels.name}' has no labels for a structure that can be used")
-        values, mean, scale = torch.from_numpy(labels.values[inside])[has], 0.0, 1.0
+            raise DataError(f"support: column '{one.name}' has no labels for a structure that can be used")
+        values, mean, scale = torch.from_numpy(one.values[inside])[has], 0.0, 1.0
         if fixed is not None:
             mean, scale = fixed["mean"], fixed["scale"]
             values = values.log10() if fixed["logarithm"] else values
             if abs(values.median().item() - mean) > (_ORDERS if fixed["logarithm"] else _FAR * scale):
                 middle, usual = (f"{10**at if fixed['logarithm'] else at:.3g}" for at in (values.median().item(), mean))
                 warnings.warn(
-                    f"support: column '{labels.name}' has values about {middle}; those of acquisition were about "
+                    f"support: column '{one.name}' has values about {middle}; those of acquisition were about "
                     f"{usual}: are they in the same unit?",
                     stacklevel=3,
                 )
             y = ((values - mean) / scale).to(torch.float32)[None, :, None]
-        elif labels.classes is None:
+        elif one.classes is None:
             mean, scale = values.mean().item(), values.std(correction=0).item()
             scale = scale if scale > 1e-9 * max(1.0, abs(mean)) else 1.0
             y = ((values - mean) / scale).to(torch.float32)[None, :, None]
         else:
             y = values.long()[None]
-        name = labels.name if len(properties) > 1 else ""
+        name = one.name if len(properties) > 1 else ""
         task = Examples(seen[:, has], y)
         logarithm = fixed is not None and fixed["logarithm"]
         tasks.append(
             OwnTask(
-                task, wanted.x, labels.classes, wanted.columns, wanted.known, mean, scale, name, BESIDE, facts,
-                wanted.told, logarithm,
+                task, wanted.x, one.classes, wanted.columns, wanted.known, mean, scale, name, BESIDE, facts,
+                wanted.told, logarithm, _understood(one, inside, labelled.column),
             )
         )  # fmt: skip
     return tasks
@@ -198,6 +202,19 @@ def _wanted(
     known = list(frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None))
     near = similarity(queries, reference(inputs), inputs)
     return _Wanted(queries, x, [str(name) for name in frame.columns], known, None if beside else described, near)
+
+
+def _understood(labels: Labels, inside: np.ndarray, column: str) -> str:
+    """Return how a column of labels was read, in the rows that are used."""
+    values = labels.values[labels.known & inside]
+    if labels.classes is None:
+        read = f"{len(values)} values from {values.min():.3g} to {values.max():.3g}"
+    else:
+        counts = np.bincount(values.astype(int), minlength=len(labels.classes))
+        read = "classes, " + ", ".join(f"{count} {name}" for name, count in zip(labels.classes, counts, strict=True))
+    missing = int(inside.sum()) - len(values)
+    told = f", {missing} without a label" if missing else ""
+    return f"'{labels.name}' as {read}{told}; '{column}' is what they are of"
 
 
 def _no_logarithm(labels: Labels, rows: Any) -> dict[Any, str]:

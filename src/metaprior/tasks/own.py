@@ -52,6 +52,7 @@ class OwnTask:
         facts: its values, Q rows.
         about: `(1, A)`, what describes the task; None where nothing does.
         logarithm: whether the targets are log10 of what the user gave, and wants.
+        understood: how the columns of the files were read, for a user to check; empty if there is nothing to say.
     """
 
     support: Examples
@@ -66,6 +67,7 @@ class OwnTask:
     facts: Sequence[tuple[Any, ...]] = ()
     about: Tensor | None = None
     logarithm: bool = False
+    understood: str = ""
 
 
 def read_task(support: str | Path, query: str | Path, inputs: Mapping[str, Any], skip_bad: bool = False) -> OwnTask:
