@@ -165,12 +165,12 @@ def test_how_columns_were_read_is_told(run, files, capsys):
     found = adapt(run, support, query)
     values = table()["logp"].astype(float).drop(index=2)
     assert found.understood == (
-        "'active' as classes, 20 inactive, 20 active; 'SMILES' is what they are of",
+        "'active' as classes, 20 of 'inactive', 20 of 'active'; 'SMILES' is what they are of",
         f"'logp' as 39 values from {values.min():.3g} to {values.max():.3g}, 1 without a label; 'SMILES' is what they "
         "are of",
     )
     assert main(["adapt", str(run), "--support", str(support), "--query", str(query), "--target", "active"]) == 0
-    assert "metaprior: support: read 'active' as classes, 20 inactive, 20 active" in capsys.readouterr().err
+    assert "metaprior: support: read 'active' as classes, 20 of 'inactive', 20 of 'active'" in capsys.readouterr().err
 
 
 def test_the_kind_of_labels_can_be_said(run, files):

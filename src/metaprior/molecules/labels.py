@@ -4,7 +4,7 @@ Axis letters: M molecules.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from metaprior.errors import DataError
 from metaprior.tasks.columns import Column, pandas, target_of, text
 
-__all__ = ["Labels", "in_order", "mixed_units", "read_labels"]
+__all__ = ["Labels", "check_few", "in_order", "mixed_units", "read_labels"]
 
 _BOUND, _WHOLE, _EXPONENT = r"^\s*(<=?|>=?|≤|≥|=|~)?\s*", r"(?:\d{1,3}(?:,\d{3})+|\d+)", r"(?:[eE][-+]?\d+)?"
 _VALUE = re.compile(rf"{_BOUND}([-+\u2212]?(?:{_WHOLE}\.?\d*|\.\d+){_EXPONENT})\s*$")
@@ -103,12 +103,8 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
     if kind == "auto":
         plain = [value if match is None else _number(match[2]) for value, match in zip(texts, matched, strict=True)]
         kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
-    if kind == "classification" and len(different := set(present)) > max(_CLASSES, len(present) / 2):
-        some = ", ".join(f"'{value}'" for value in sorted(different)[:3])
-        raise DataError(
-            f"support: column '{name}' has {len(different)} different texts ({some}, ...); expected numbers, "
-            "or the names of a few classes"
-        )
+        if kind == "classification":
+            check_few(name, present)
     if kind == "classification":
         return _classes(name, texts, remarks)
     values = np.array([np.nan if match is None else _number(match[2]) for match in matched])
@@ -123,6 +119,22 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
             "its bound, so that predictions beyond the bounds are too tame"
         )
     return Labels(name, values, None, remarks + (mixed_units(values, name) if units else []), problems)
+
+
+def check_few(name: str, present: Sequence[str]) -> None:
+    """Raise DataError if the labels of a column are too many different ones to be classes.
+
+    Example:
+        >>> check_few("name", [f"molecule {at}" for at in range(20)])
+        Traceback (most recent call last):
+        metaprior.errors.DataError: support: column 'name' has 20 different texts ('molecule 0', 'molecule 1', ...
+    """
+    if len(different := set(present)) > max(_CLASSES, len(present) / 2):
+        some = ", ".join(f"'{value}'" for value in sorted(different)[:3])
+        raise DataError(
+            f"support: column '{name}' has {len(different)} different texts ({some}, ...); expected numbers, "
+            "or the names of a few classes"
+        )
 
 
 def mixed_units(values: np.ndarray, name: str) -> list[str]:

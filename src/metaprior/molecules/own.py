@@ -17,7 +17,7 @@ from metaprior.errors import DataError
 from metaprior.molecules.featurise import Featurised
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.formats import Structures
-from metaprior.molecules.labels import Labels, read_labels
+from metaprior.molecules.labels import Labels, check_few, read_labels
 from metaprior.molecules.own_rows import (
     BESIDE,
     SHOWN,
@@ -84,6 +84,8 @@ def read_properties(
     apart = describing(labelled.frame, inputs["about"]["column"], labelled.column) if inputs.get("about") else []
     names = _targets(labelled, asked, target, support, query, [*apart, *_assay(labelled, inputs, support)])
     properties = [read_labels(labelled.frame[name], kind, units=fixed is None) for name in names]
+    for one in properties if labels == "classification" else ():
+        check_few(one.name, [str(value) for value in one.values[one.known]])
     for one in properties if fixed is not None and fixed["logarithm"] else ():
         one.problems.update(_no_logarithm(one, labelled.frame.index))
     kept, rows = usable(labelled, inputs, "support", support, skip_bad, properties)
@@ -211,7 +213,9 @@ def _understood(labels: Labels, inside: np.ndarray, column: str) -> str:
         read = f"{len(values)} values from {values.min():.3g} to {values.max():.3g}"
     else:
         counts = np.bincount(values.astype(int), minlength=len(labels.classes))
-        read = "classes, " + ", ".join(f"{count} {name}" for name, count in zip(labels.classes, counts, strict=True))
+        read = "classes, " + ", ".join(
+            f"{count} of '{name}'" for name, count in zip(labels.classes, counts, strict=True)
+        )
     missing = int(inside.sum()) - len(values)
     told = f", {missing} without a label" if missing else ""
     return f"'{labels.name}' as {read}{told}; '{column}' is what they are of"
