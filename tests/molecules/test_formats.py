@@ -1,6 +1,7 @@
 """Files as chemists have them."""
 
 import gzip
+import json
 
 import pytest
 
@@ -123,3 +124,34 @@ def test_an_archive_that_ends_early_is_named(tmp_path):
     (tmp_path / "a.sdf.gz").write_bytes(packed[: len(packed) // 2])
     with pytest.raises(DataError, match=r"file: .*a\.sdf\.gz cannot be read"):
         read_structures(tmp_path / "a.sdf.gz")
+
+
+def test_json_lines_as_those_of_fs_mol(tmp_path):
+    path = tmp_path / "CHEMBL1.jsonl.gz"
+    records = [
+        {"SMILES": "CCO", "Property": "1.0", "LogRegressionProperty": 6.5, "fingerprints": [0, 1], "graph": {"a": []}},
+        {"SMILES": "CO", "Property": "0.0", "LogRegressionProperty": None},
+    ]
+    with gzip.open(path, "wt") as file:
+        file.write("\n\n".join(json.dumps(record) for record in records) + "\n")
+    found = read_structures(path)
+    assert found.column == "SMILES"
+    assert list(found.frame.columns) == ["SMILES", "Property", "LogRegressionProperty"]
+    assert list(found.frame["Property"]) == ["1", "0"]
+    assert list(found.frame.index) == [1, 3]
+    assert found.frame["LogRegressionProperty"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"SMILES": "CO"}\n{"SMILES": ', "support: line 2 of .* is no JSON"),
+        ('["CO"]', "support: line 1 of .*: expected an object with fields, got '"),
+        ("\n", "support: .* has no structures"),
+    ],
+)
+def test_what_is_no_json_lines_is_named_by_its_line(tmp_path, content, told):
+    path = tmp_path / "a.jsonl"
+    path.write_text(content)
+    with pytest.raises(DataError, match=told):
+        read_structures(path, "support")

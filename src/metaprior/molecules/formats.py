@@ -1,4 +1,4 @@
-"""Files of molecules: CSV and tables like it, SDF, lists of SMILES; every bad structure known by its row.
+"""Files of molecules: CSV and tables like it, JSON lines, SDF, lists of SMILES; every bad structure known by its row.
 
 Axis letters: M molecules.
 """
@@ -6,6 +6,7 @@ Axis letters: M molecules.
 import codecs
 import gzip
 import io
+import json
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 from metaprior.errors import DataError
 from metaprior.molecules.structure import needed, parse, quiet
-from metaprior.tasks.columns import Frame, pandas
+from metaprior.tasks.columns import Frame, pandas, text
 from metaprior.tasks.rows import need_columns, read_table
 
 __all__ = ["Structures", "file_encoding", "read_structures"]
@@ -22,7 +23,8 @@ __all__ = ["Structures", "file_encoding", "read_structures"]
 _NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "smi", "structure", "molecule", "mol", "compound_structure")
 """What a column of SMILES is called, without regard to case, spaces and underscores."""
 _LOOKED_AT = 50
-_SDF = (".sdf", ".sdf.gz", ".mol")
+_SDF = (".sdf", ".sdf.gz", ".sd", ".mol")
+_JSON = (".jsonl", ".jsonl.gz")
 _LINES = (".smi", ".smiles")
 
 
@@ -46,7 +48,8 @@ def read_structures(file: str | Path, argument: str = "file", smiles: str | None
 
     Args:
         file: a CSV with a header, or a tab-separated file if its name ends in .tsv; `.smi`, lines of a SMILES and,
-            after a space, a name; or `.sdf`, `.sdf.gz` or `.mol`.
+            after a space, a name; `.jsonl` or `.jsonl.gz`, an object on each line, as those of FS-Mol; or `.sdf`,
+            `.sdf.gz`, `.sd` or `.mol`.
         argument: the name of the argument, for messages.
         smiles: the column that holds SMILES; None to find it by its name, or else by what it holds.
 
@@ -72,7 +75,8 @@ def read_structures(file: str | Path, argument: str = "file", smiles: str | None
         return _read_sdf(path, argument)
     if name.endswith(_LINES):
         return _read_lines(path, argument)
-    frame = read_table(path, argument, file_encoding(path, argument))
+    as_json = name.endswith(_JSON)
+    frame = _read_json(path, argument) if as_json else read_table(path, argument, file_encoding(path, argument))
     if smiles is not None:
         need_columns(frame, [smiles], argument, path)
     return Structures(frame, smiles if smiles is not None else _found(frame, argument, path))
@@ -134,16 +138,16 @@ def _holds_smiles(values: Any) -> bool:
     return bool(some) and sum(map(_is_molecule, some)) >= 0.9 * len(some)
 
 
-def _is_molecule(text: str) -> bool:
+def _is_molecule(given: str) -> bool:
     try:
-        return " " not in text.strip() and parse(text).GetNumBonds() >= 1
+        return " " not in given.strip() and parse(given).GetNumBonds() >= 1
     except DataError:
         return False
 
 
 def _read_lines(path: Path, argument: str) -> Structures:
-    text = _content(path, argument).decode(file_encoding(path, argument))
-    rows = {number: line.split(maxsplit=1) for number, line in enumerate(text.splitlines(), 1) if line.strip()}
+    lines = _content(path, argument).decode(file_encoding(path, argument)).splitlines()
+    rows = {number: line.split(maxsplit=1) for number, line in enumerate(lines, 1) if line.strip()}
     if rows and next(iter(rows.values()))[0].lower() in _NAMES:
         rows.pop(next(iter(rows)))
     if not rows:
@@ -152,6 +156,28 @@ def _read_lines(path: Path, argument: str) -> Structures:
     if any(len(parts) > 1 for parts in rows.values()):
         columns["name"] = [parts[1].strip() if len(parts) > 1 else None for parts in rows.values()]
     return Structures(pandas().DataFrame(columns, index=list(rows), dtype=object), "smiles")
+
+
+def _read_json(path: Path, argument: str) -> Frame:
+    """Return the fields of records, numbered by their lines from 1; lists and objects within them are left out."""
+    records = {}
+    for number, line in enumerate(_content(path, argument).decode(file_encoding(path, argument)).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{argument}: line {number} of {path} is no JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{argument}: line {number} of {path}: expected an object with fields, got '{line[:40]}'")
+        records[number] = {
+            key: None if value is None else text(value)
+            for key, value in record.items()
+            if not isinstance(value, list | dict)
+        }
+    if not records:
+        raise DataError(f"{argument}: {path} has no structures")
+    return pandas().DataFrame(list(records.values()), index=list(records), dtype=object)
 
 
 def _read_sdf(path: Path, argument: str) -> Structures:
