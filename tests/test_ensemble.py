@@ -148,16 +148,20 @@ def test_members_that_see_different_features():
 
 
 def test_command_with_members_of_different_featurisers(tmp_path, capsys):
-    few = "acquire --prior multitask_probe --net mlp --net.hidden [8] --steps 1 --tasks nci --tasks.shots 4"
-    featurisers = {"a": "morgan", "b": "descriptors", "c": "morgan"}
+    few = "acquire --prior multitask_probe --steps 1 --tasks nci --tasks.shots 4"
+    mlp, gin = ["--net", "mlp", "--net.hidden", "[8]"], ["--net", "gin", "--net.width", "8"]
+    featurisers = {"a": "morgan", "b": "descriptors", "c": "morgan", "d": "graph"}
     for name, featuriser in featurisers.items():
         more = ["--tasks.molecules", "60", "--validations", "0", "--tasks.featuriser", featuriser, "--out"]
-        assert main([*few.split(), *more, str(tmp_path / name)]) == 0
+        net = gin if featuriser == "graph" else mlp
+        assert main([*few.split(), *net, *more, str(tmp_path / name)]) == 0
     out = tmp_path / "all"
     assert main(["ensemble", *(str(tmp_path / name) for name in featurisers), "--out", str(out)]) == 0
     ensemble = load(out)
-    assert ensemble.columns[0] == ensemble.columns[2] == (0, 2048)
-    assert ensemble.columns[1] == (2048, read_card(out)["spec"]["x_shape"][0])
+    assert ensemble.columns[0] == ensemble.columns[2]
+    widths = {name: read_card(tmp_path / name)["spec"]["x_shape"][0] for name in featurisers}
+    assert sorted(end - start for start, end in set(ensemble.columns)) == sorted({*widths.values()})
+    assert read_card(out)["spec"]["x_shape"] == [sum({*widths.values()})]
     support, query = (Path("examples") / f"molecules_{name}.csv" for name in ("assay", "library"))
     found, *alone = (
         torch.tensor(adapt(run, support, query, target="activity")["probability_active"]).logit()
@@ -165,7 +169,10 @@ def test_command_with_members_of_different_featurisers(tmp_path, capsys):
     )
     torch.testing.assert_close(found, sum(alone) / len(alone), rtol=1e-3, atol=1e-4)
     assert main(["evaluate", str(out), "--episodes", "4"]) == 0
-    assert main([*few.split(), "--tasks.molecules", "80", "--validations", "0", "--out", str(tmp_path / "other")]) == 0
+    assert (
+        main([*few.split(), *mlp, "--tasks.molecules", "80", "--validations", "0", "--out", str(tmp_path / "other")])
+        == 0
+    )
     assert main(["ensemble", str(tmp_path / "a"), str(tmp_path / "other"), "--out", str(out)]) == 2
     assert "differs from" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ from metaprior.errors import MetapriorError
 
 __all__ = ["run"]
 
-_INPUTS = ("x_shape", "tokens")
+_INPUTS = ("x_shape", "tokens", "net")
 """What the card says of inputs under `spec`."""
 _OWN = ("seed", "step", "seconds", "data_hash")
 
@@ -56,6 +56,6 @@ def _shared(cards: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], lis
     from metaprior.molecules.joining import joined_inputs
 
     inputs, columns = joined_inputs([card["inputs"] for card in cards.values()])
-    spec = {**shared["spec"], "x_shape": [max(end for _, end in columns)], "tokens": None}
+    spec = {**shared["spec"], "x_shape": [max(end for _, end in columns)], "tokens": None, "net": None}
     arguments = {**shared["tasks"]["arguments"], "featuriser": inputs["featuriser"]}
     return {**shared, "inputs": inputs, "spec": spec, "tasks": {**shared["tasks"], "arguments": arguments}}, columns
