@@ -9,7 +9,7 @@ from metaprior.errors import DataError
 from metaprior.molecules.agreement import check_digest
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import Morgan, featuriser_of
-from metaprior.molecules.own_rows import EncodedRows, chosen, encode_molecules, remark_ends, similarity
+from metaprior.molecules.own_rows import EncodedRows, chosen, encode_molecules, reference, remark_ends, similarity
 from metaprior.molecules.structure import rdkit_version
 
 Chem = pytest.importorskip("rdkit.Chem")
@@ -58,3 +58,9 @@ def test_receptors_that_are_written_with_other_ends_are_told_of():
     with pytest.warns(UserWarning, match="query: its sequences lack the C at their beginning that those of acq.* have"):
         remark_ends(short, long)
     remark_ends(long, long)
+
+
+def test_molecules_of_acquisition_are_not_refused():
+    found = reference(INPUTS | {"reference": ["CN(C)(C)(C)C", "CCO"]})
+    assert not found.problems
+    assert similarity(found, found, INPUTS) == [1.0, 1.0]

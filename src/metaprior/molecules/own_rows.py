@@ -190,7 +190,8 @@ def similarity(molecules: Featurised, others: Featurised, inputs: Mapping[str, A
 
 def reference(inputs: Mapping[str, Any]) -> Featurised:
     """Return the features of the sample of acquisition that a source's `inputs` holds."""
-    return featurise(inputs["reference"], inputs["featuriser"], inputs["salts"])
+    # What a prior was acquired on is not refused now, even if its valences are those of an older RDKit.
+    return featurise(inputs["reference"], inputs["featuriser"], inputs["salts"], lenient=True)
 
 
 def remark_ends(sequences: Sequence[str], reference: Sequence[str]) -> None:
