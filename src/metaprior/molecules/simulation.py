@@ -79,6 +79,7 @@ def _interval(hits: np.ndarray) -> np.ndarray:
 def _plot(result: Simulation, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise missing("matplotlib", "vision", "plotting a screen") from error
     figure = Figure(figsize=(5, 3.5), layout="constrained")
@@ -86,9 +87,13 @@ def _plot(result: Simulation, path: Path) -> None:
     for name, (measured, hits) in result.curves().items():
         mean, spread = hits.mean(0), _interval(hits)
         axes.plot(measured, mean, label=name, marker="o", markersize=3)
-        axes.fill_between(measured, mean - spread, mean + spread, alpha=0.2)
-    axes.set_xlabel("measured")
-    axes.set_ylabel(f"hits found, of {result.hits} among {result.library}")
+        # There are no fewer hits than none, and no more than all.
+        low, high = ((mean + sign * spread).clip(0, result.hits) for sign in (-1, 1))
+        axes.fill_between(measured, low, high, alpha=0.2)
+    axes.set(xlabel="measured", ylabel=f"hits found, of {result.hits} among {result.library}")
+    axes.set_title(f"mean and 95 % interval of {len(hits)} repeats", fontsize="small")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
