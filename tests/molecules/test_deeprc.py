@@ -108,7 +108,7 @@ def test_attention_finds_the_few_sequences_that_matter(tmp_path):
     found = {}
     for name, sharpness in (("attention", 1.0), ("mean", 1e-9)):
         prior = ProtoNet.for_tasks(tasks.spec, net_for("deeprc", tasks.spec, headless=True, sharpness=sharpness))
-        acquire(prior, tasks, steps=120, tasks_per_step=1, learning_rate=0.01, validations=0)
+        acquire(prior, tasks, steps=70, tasks_per_step=1, learning_rate=0.01, validations=0)
         found[name] = assay_protocol(prior, tasks, [60], draws=4).rows[0]["auroc"]
     assert found["attention"] > 0.95
     assert 1 - found["attention"] < (1 - found["mean"]) / 3
