@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -22,6 +22,17 @@ from metaprior.tasks.source import Split
 from metaprior.tasks.splits import split_names
 
 __all__ = ["AssayTable"]
+
+
+class _Measured(NamedTuple):
+    """Molecules; of each label its assay, molecule and value; names of the assays; and times of molecules, if any."""
+
+    found: Featurised
+    owner: np.ndarray
+    molecule: np.ndarray
+    values: np.ndarray
+    names: list[str]
+    times: list[Any] | None
 
 
 @sources.register("assays")
@@ -106,9 +117,9 @@ class AssayTable(AssaySource):
         """The names of the assays of each split, or its structures."""
         splits: dict[Split, list[str]]
         if self.by == "task":
-            splits = split_names(self._read[-2], self.splits, self.seed)
+            splits = split_names(self._read.names, self.splits, self.seed)
         else:
-            smiles = self._read[0].smiles
+            smiles = self._read.found.smiles
             splits = {split: [smiles[at] for at in part] for split, part in self._molecules.items()}
         return {"by": self.by, "seed": self.seed, "splits": splits}
 
@@ -168,11 +179,11 @@ class AssayTable(AssaySource):
     def _first(self) -> np.ndarray:
         """The first row of the structure of each row."""
         first: dict[str, int] = {}
-        return np.array([first.setdefault(text, at) for at, text in enumerate(self._read[0].smiles)])
+        return np.array([first.setdefault(text, at) for at, text in enumerate(self._read.found.smiles)])
 
     @cached_property
-    def _read(self) -> tuple[Featurised, np.ndarray, np.ndarray, np.ndarray, list[str], list[Any] | None]:
-        """Return molecules; of each label its assay, molecule and value; names of the assays; times of molecules."""
+    def _read(self) -> _Measured:
+        """What the file has, without bad rows."""
         like = {"kind": self._featuriser.reads, "about": self.task and {"column": self.task}}
         structures = read_inputs(self.file, "file", like, self.smiles)
         frame = structures.frame
@@ -211,9 +222,9 @@ class AssayTable(AssaySource):
         owner, molecule = np.nonzero(np.isfinite(values) & good)
         numbers = values[owner, molecule]
         if self.task is None:
-            return found, owner, molecule, numbers, [labels.name for labels in read], times
+            return _Measured(found, owner, molecule, numbers, [labels.name for labels in read], times)
         tasks = texts(frame[self.task])
         names = sorted(set(tasks.dropna()))
         code = tasks.map({name: at for at, name in enumerate(names)}).to_numpy(dtype=float, na_value=np.nan)
         named = np.isfinite(code[molecule])
-        return found, code[molecule][named].astype(np.int64), molecule[named], numbers[named], names, times
+        return _Measured(found, code[molecule][named].astype(np.int64), molecule[named], numbers[named], names, times)
