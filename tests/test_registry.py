@@ -122,6 +122,13 @@ def test_an_argument_that_was_not_stored_is_named():
         arguments(Forgetful(1, 2))
 
 
+def test_building_by_a_presets_name_keeps_what_it_implies():
+    net = MLP(inputs=1, outputs=1, seed=0)
+    built = build({"prior": "fomaml", "arguments": {"net": describe(net)}})
+    assert built.first_order
+    assert not build({"prior": "fomaml", "arguments": {"net": describe(net), "first_order": False}}).first_order
+
+
 def test_a_description_of_nothing_known_is_refused():
     with pytest.raises(MetapriorError, match="expected a description with 'prior', 'net' or 'source'"):
         build({"thing": "maml", "arguments": {}})

@@ -70,6 +70,7 @@ class Registry(Generic[Base]):
         return next((name for name, entry in self._classes.items() if entry is cls), None)
 
     def __getitem__(self, name: str) -> type[Base]:
+        """Return the class that `name` stands for; `resolve` and `build` also know the arguments that it implies."""
         return self.resolve(name)[0]
 
     def __contains__(self, name: object) -> bool:
@@ -151,7 +152,7 @@ def _plain(value: Any) -> Any:
 
 
 def build(description: dict[str, Any]) -> Any:
-    """Build what `describe` described; only registered classes can be named.
+    """Build what `describe` described; only registered names can be used, and one implies its arguments unless given.
 
     Example:
         >>> from metaprior.nets import MLP
@@ -160,9 +161,9 @@ def build(description: dict[str, Any]) -> Any:
     """
     for registry in (priors, nets, sources):
         if registry.kind in description:
-            return registry[description[registry.kind]](
-                **{key: _built(value) for key, value in description["arguments"].items()}
-            )
+            cls, implied = registry.resolve(description[registry.kind])
+            given = {key: _built(value) for key, value in description["arguments"].items()}
+            return cls(**{**implied, **given})
     raise MetapriorError(f"expected a description with 'prior', 'net' or 'source', got the keys {sorted(description)}")
 
 
