@@ -32,7 +32,7 @@ class Titan(SequenceSource):
 
     In a strict fold no epitope of the test is in training, and no receptor. The authors tell receptors apart by their
     numbers, of which several may have one CDR3; here those whose CDR3 is in the test are taken out of training as well,
-    some 80 of 34,000 pairs, and the test is left as it is. A tenth of the training epitopes is kept for validation, and
+    some 80 of 37,700 pairs, and the test is left as it is. A tenth of the training epitopes is kept for validation, and
     their receptors are taken out of training in the same way. Negatives are receptors that were not reported to bind
     the epitope: nobody measured that they do not.
 
