@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from metaprior import CPM, Matching, ProtoNet, Ridge, Scratch, follow
+from metaprior import CPM, Matching, ProtoNet, Ridge, Scratch, evaluate, follow
 from metaprior.errors import DataError, MetapriorError
 from metaprior.follow import Followed, _scores
 from metaprior.nets import MLP, UNet
-from metaprior.tasks import Roaming, Sinusoid, Streams, Strokes, TaskSource
+from metaprior.tasks import Examples, Roaming, Sinusoid, Stream, Streams, Strokes, TaskSource
 from metaprior.testing import ToyTasks
 
 LOG = Followed(
@@ -37,6 +37,21 @@ def test_scores_are_averaged_over_what_is_real():
     assert LOG.since_seen() == {1: 1.0, 2: 0.0}
     assert LOG.since_seen(most=1) == {1: 1.0}
     assert LOG.result()["mean"] == pytest.approx((2 / 4 + 2 / 3) / 2)
+
+
+def test_classes_that_never_come_again_leave_nothing_to_forget():
+    log = follow(ProtoNet(nn.Flatten(), ways=3), Streams(Strokes(ways=3, shots=1, queries=1)), streams=4)
+    assert list(log.by_presentation()) == [1]
+    assert log.since_seen() == {}
+    assert log.draw().startswith(b"\x89PNG")
+
+
+def test_a_number_of_labels_that_no_step_had_is_left_out(tmp_path):
+    """Two labels of a class may come at once, so that it is never seen after one."""
+    log = replace(LOG, told=torch.tensor([[0, 0, 0, 2], [0, 2, 0, 0]]))
+    assert log.by_presentation() == pytest.approx({1: 0.6, 3: 0.5})
+    log.write(tmp_path)
+    assert "NaN" not in (tmp_path / "result.json").read_text()
 
 
 def test_without_classes_or_shifts_there_is_less_to_tell():
@@ -142,3 +157,27 @@ def test_episodes_are_no_streams():
     assert issubclass(Streams, TaskSource)
     with pytest.raises(MetapriorError, match="streams: expected a positive number"):
         follow(ProtoNet(nn.Flatten()), Streams(Strokes()), streams=0)
+
+
+def test_a_prior_is_not_scored_on_classes_that_a_stream_does_not_have():
+    """As `evaluate` has it for episodes: a prior of three outputs, a stream of two classes, the third said always."""
+    net = MLP(100, 3, hidden=())
+    with torch.no_grad():
+        net.head.weight.zero_()
+        net.head.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
+    prior, streams = Scratch(net, steps=0), Streams(Strokes(ways=2, shots=4, queries=1))
+    assert follow(prior, streams, streams=10).result()["mean"] == pytest.approx(0.5)
+    assert evaluate(prior, streams, episodes=10).mean == pytest.approx(0.5)
+    x, y = torch.zeros(2, 4, 1, 10, 10), torch.tensor([[0, 1, 0, 1], [0, 1, 2, 2]])
+    mixed = Stream(Examples(x, y), ways=torch.tensor([2, 3]))
+    assert _scores(prior.stream(mixed), mixed).tolist() == [[0, 1, 0, 1], [0, 0, 1, 1]]
+
+
+def test_streams_say_where_a_task_has_fewer_classes():
+    class Mixed(ToyTasks):
+        def sample(self, tasks, generator, split="train"):
+            return replace(super().sample(tasks, generator, split), ways=torch.tensor([2, 3]))
+
+    source = Streams(Mixed("classification"))
+    assert source.sample(2, torch.Generator().manual_seed(0)).ways.tolist() == [2, 3]
+    assert Streams(ToyTasks("classification")).sample(2, torch.Generator().manual_seed(0)).ways is None

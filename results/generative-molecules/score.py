@@ -25,7 +25,7 @@ from metaprior.registry import arguments
 from metaprior.tree import fingerprint
 
 HERE = Path(__file__).parent
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 MARGINS = {100: 0.8, 400: 0.9}
 
 

@@ -198,7 +198,8 @@ def summary(tasks):
             values = np.array([row[key] for row in rows.values()])
             values = values[np.isfinite(values)]
             spread = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-            result[size][key] = [float(values.mean()), float(1.96 * spread)]
+            mean = values.mean() if len(values) else float("nan")
+            result[size][key] = [float(mean), float(1.96 * spread)]
     return result
 
 

@@ -103,8 +103,10 @@ def evaluate(
     """
     if not episodes > 0:
         raise MetapriorError(f"episodes: expected a positive number, got {episodes}")
+    outputs = None
     if isinstance(tasks, TaskSource):
         check_fit(prior, tasks)
+        outputs = tasks.spec.outputs
         tasks = tasks.test_set(episodes, seed, split)
     modes = [(module, module.training) for module in prior.modules()]
     prior.eval()
@@ -116,8 +118,9 @@ def evaluate(
                 episode = episode.to(device)
                 start = time.perf_counter()
                 if isinstance(episode, Stream):
-                    state, prediction = prior.start(episode.tasks), prior.stream(episode)
-                    asked, ways = episode.asked, None
+                    # A prior may have outputs for more classes than these streams can have.
+                    state, prediction = prior.start(episode.tasks), prior.stream(episode)[:, :, :outputs]
+                    asked, ways = episode.asked, episode.ways
                 else:
                     state = prior.observe(prior.start(episode.tasks, episode.about), episode.support)
                     prediction = prior.predict(state, episode.query.x)

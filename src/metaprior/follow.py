@@ -20,7 +20,7 @@ from metaprior.evaluate import check_fit
 from metaprior.files import write_bytes, write_text
 from metaprior.metrics import accuracy_by_number, average_precision, gaps_of, presentations, running_accuracy
 from metaprior.prior import Prior
-from metaprior.tasks.scores import kind_of, metric_of, task_scores
+from metaprior.tasks.scores import kind_of, metric_of, restrict, task_scores
 from metaprior.tasks.source import Split, TaskSource
 from metaprior.tasks.stream import Stream
 from metaprior.tree import Tree, map_tensors, nbytes, tensors
@@ -81,7 +81,7 @@ class Followed:
     def by_presentation(self, most: int = 50) -> dict[int, float]:
         """Return the accuracy at the first, second, ... presentation of a class, `most` at most.
 
-        It is empty where steps have no class.
+        It is empty where steps have no class; numbers that no step has are left out.
 
         Where a class can be said to be unknown, that is left aside, and presentations are counted whose labels have
         come: at presentation N + 1, this is N-shot accuracy.
@@ -91,7 +91,7 @@ class Followed:
         numbers = presentations(self.y, self.real) if self.told is None else (self.told + 1) * self.real
         named = self.scores if self.named is None else self.named
         accuracy = accuracy_by_number(named, numbers, min(most, int(numbers.max())))
-        return {number + 1: value for number, value in enumerate(accuracy.tolist())}
+        return _present(accuracy)
 
     def since_shift(self) -> dict[int, float]:
         """Return the mean score so many steps after a context changed, 0 at the change itself: dip and recovery."""
@@ -105,14 +105,14 @@ class Followed:
     def since_seen(self, most: int = 50) -> dict[int, float]:
         """Return the accuracy so many steps after the class came last, `most` at most: how soon it is forgotten.
 
-        It is empty where steps have no class. Steps at which a class comes for the first time are left out.
+        It is empty where steps have no class, or none comes again. Steps at which a class comes for the first time are
+        left out.
         """
         if self.y is None:
             return {}
         named = self.scores if self.named is None else self.named
         gaps = gaps_of(self.y, self.real)
-        found = accuracy_by_number(named, gaps, min(most, int(gaps.max())))
-        return {gap + 1: value for gap, value in enumerate(found.tolist()) if value == value}
+        return _present(accuracy_by_number(named, gaps, min(most, int(gaps.max()))))
 
     def average_precision(self) -> float | None:
         """Return how well known classes were told from unknown ones, and named; None where nothing can be unknown."""
@@ -163,7 +163,7 @@ class Followed:
         for name, _, curve in self._curves():
             curves += [[name, str(at), f"{value:.6g}"] for at, value in curve.items()]
         write_text(folder / "curves.csv", "".join(f"{','.join(row)}\n" for row in curves))
-        write_text(folder / "result.json", json.dumps((settings or {}) | self.result(), indent=2) + "\n")
+        write_text(folder / "result.json", json.dumps((settings or {}) | self.result(), indent=2, allow_nan=False) + "\n")
         write_bytes(folder / "stream.png", self.draw(window))
 
     def draw(self, window: int = 10) -> bytes:
@@ -259,7 +259,8 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
             for part in parts:
                 start = time.perf_counter()
                 said, state = prior.follow(part.to(device))
-                predictions.append(said.cpu())
+                # A prior may have outputs for more classes than these streams can have.
+                predictions.append(said[:, :, : source.spec.outputs].cpu())
                 seconds += time.perf_counter() - start
             state_bytes = nbytes(state) // parts[-1].tasks
             alone = _time_alone(prior, parts[-1].to(device), state)
@@ -291,6 +292,11 @@ def follow(prior: Prior, source: TaskSource, streams: int = 100, seed: int = 0, 
     )
 
 
+def _present(accuracy: Tensor) -> dict[int, float]:
+    """Return the accuracies `(N,)` of the numbers 1 to N, without those of a number that no step has."""
+    return {at + 1: value for at, value in enumerate(accuracy.tolist()) if value == value}
+
+
 def _check_finite(stream: Stream) -> None:
     for leaf in tensors(stream.examples.x):
         wrong = ~leaf.isfinite().flatten(2).all(-1) & stream.examples.real
@@ -319,7 +325,8 @@ def _time_alone(prior: Prior, stream: Stream, state: Tree) -> float:
 def _scores(prediction: Tensor, stream: Stream) -> Tensor:
     """Return the score of each step `(T, S)`, as if it were a task of its own."""
     alone = map_tensors(lambda leaf: leaf.flatten(0, 1)[:, None], stream.asked)
-    return task_scores(prediction.flatten(0, 1)[:, None], alone).view(stream.tasks, stream.steps)
+    known = restrict(prediction, stream.ways)
+    return task_scores(known.flatten(0, 1)[:, None], alone).view(stream.tasks, stream.steps)
 
 
 def _named(prediction: Tensor, y: Tensor, unknown: int) -> tuple[Tensor, Tensor]:

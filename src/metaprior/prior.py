@@ -166,7 +166,7 @@ class Prior(nn.Module, ABC):
         """
         if type(self).loss is not Prior.loss and type(self).stream_loss is Prior.stream_loss:
             raise MetapriorError(f"prior: {type(self).__name__} is acquired on episodes, and follows streams later")
-        return task_losses(self.stream(stream), stream.asked).mean()
+        return task_losses(self.stream(stream), stream.asked, stream.ways).mean()
 
     def preview(self, source: TaskSource) -> Preview | None:
         """Return a look at tasks of a source, which `acquire` keeps in the run's folder; None if there is none.

@@ -29,6 +29,14 @@ def test_a_dip_counts_though_it_is_made_up_for():
     assert worst.item() == pytest.approx(0.8 / 2 + 0.3 / 2)
 
 
+def test_what_was_learned_last_is_no_dip():
+    """De Lange et al. count the evaluations strictly after a task was learned."""
+    accuracy = torch.tensor([[0.5, 0.1], [0.9, 0.5], [0.8, 0.9]])
+    assert stability(accuracy, torch.tensor([0, 2]))[0].item() == pytest.approx(0.8)
+    with pytest.raises(ShapeError, match="learned: expected an evaluation after each task but the last"):
+        stability(accuracy, torch.tensor([2, 2]))
+
+
 def test_performance_maintenance_compares_with_when_it_was_learned():
     accuracy = torch.tensor([[0.5, 0.0], [0.9, 0.1], [0.7, 0.8], [0.6, 0.9]])
     expected = ((0.7 - 0.9 + 0.6 - 0.9) / 2 + (0.9 - 0.8)) / 2
@@ -66,3 +74,5 @@ def test_scores_that_mean_nothing_are_refused():
         stability(torch.rand(3, 2), torch.tensor([2, 1]))
     with pytest.raises(ShapeError, match="expert: expected a score above 0"):
         sample_efficiency(torch.ones(3), torch.zeros(3))
+    with pytest.raises(ShapeError, match="curve, expert: expected one axis each, of one score or more"):
+        sample_efficiency(torch.ones(0), torch.ones(3))

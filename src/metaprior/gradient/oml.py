@@ -176,7 +176,7 @@ class OML(Prior):
 
     def stream_loss(self, stream: Stream) -> Tensor:
         """Return the mean loss of the predictions of all steps, each before its label; see `Prior.stream_loss`."""
-        return task_losses(self.stream(stream), stream.asked).mean()
+        return task_losses(self.stream(stream), stream.asked, stream.ways).mean()
 
     def _features(self, x: Tree, mask: Tensor | None = None) -> Tensor:
         features = self._represented(x, mask)

@@ -85,8 +85,8 @@ def stability(accuracy: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
         learned: `(K,)`, after which evaluation each task had been learned; the last one last.
 
     Returns:
-        The mean, over all tasks but the last, of the least accuracy from then on; and the mean of that, by
-        the share of those tasks, and the final accuracy of the last one.
+        The mean, over all tasks but the last, of the least accuracy at the evaluations after that; and the mean of
+        that, by the share of those tasks, and the final accuracy of the last one.
 
     Source: De Lange et al. 2023 (arXiv 2205.13452), eq. 2 and 3.
 
@@ -99,7 +99,9 @@ def stability(accuracy: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
         raise ShapeError(f"accuracy: expected two tasks or more, got {tasks}")
     if int(learned[-1]) != int(learned.max()):
         raise ShapeError(f"learned: expected the last task to be learned last, got {learned.tolist()}")
-    before = torch.arange(evaluations, device=accuracy.device)[:, None] < learned
+    if int(learned[:-1].max()) == evaluations - 1:
+        raise ShapeError(f"learned: expected an evaluation after each task but the last, got {learned.tolist()}")
+    before = torch.arange(evaluations, device=accuracy.device)[:, None] <= learned
     least = accuracy.masked_fill(before, torch.inf).amin(0)[:-1].mean()
     return least, accuracy[-1, -1] / tasks + (1 - 1 / tasks) * least
 
@@ -143,8 +145,9 @@ def sample_efficiency(curve: Tensor, expert: Tensor) -> Tensor:
         >>> sample_efficiency(torch.tensor([0.4, 0.8, 0.8]), torch.tensor([0.2, 0.4, 0.6, 0.8]))
         tensor(2.)
     """
-    if curve.ndim != 1 or expert.ndim != 1:
-        raise ShapeError(f"curve, expert: expected one axis each, got {tuple(curve.shape)} and {tuple(expert.shape)}")
+    if curve.ndim != 1 or expert.ndim != 1 or not len(curve) or not len(expert):
+        expected = "curve, expert: expected one axis each, of one score or more"
+        raise ShapeError(f"{expected}, got {tuple(curve.shape)} and {tuple(expert.shape)}")
     reached, took = curve.max(), curve.argmax() + 1
     other, longer = expert.max(), expert.argmax() + 1
     if other <= 0:

@@ -30,6 +30,9 @@ def presentations(y: Tensor, real: Tensor | None = None) -> Tensor:
         >>> presentations(torch.tensor([[4, 7, 4, 4]]))
         tensor([[1, 1, 2, 3]])
     """
+    _same_shape(y=y, real=real)
+    if not y.numel():
+        return torch.zeros_like(y)
     # Sorted by class, a step's number is its place among those of its class; padding is a class of its own.
     kept = torch.ones_like(y, dtype=torch.bool) if real is None else real
     ids, order = y.where(kept, y.min() - 1).sort(dim=1, stable=True)
@@ -50,6 +53,9 @@ def gaps_of(y: Tensor, real: Tensor | None = None) -> Tensor:
         >>> gaps_of(torch.tensor([[4, 7, 4, 4]]))
         tensor([[0, 0, 2, 1]])
     """
+    _same_shape(y=y, real=real)
+    if not y.numel():
+        return torch.zeros_like(y)
     kept = torch.ones_like(y, dtype=torch.bool) if real is None else real
     ids, order = y.where(kept, y.min() - 1).sort(dim=1, stable=True)
     again = torch.nn.functional.pad(ids[:, 1:] == ids[:, :-1], (1, 0), value=False)
@@ -98,7 +104,8 @@ def accuracy_by_number(hits: Tensor, numbers: Tensor, most: int) -> Tensor:
         tensor([0.5000, 1.0000])
     """
     _same_shape(hits=hits, numbers=numbers)
-    return torch.stack([hits[numbers == number].float().mean() for number in range(1, most + 1)])
+    found = [hits[numbers == number].float().mean() for number in range(1, most + 1)]
+    return torch.stack(found) if found else hits.new_zeros(0, dtype=torch.float32)
 
 
 def running_accuracy(hits: Tensor, window: int, real: Tensor | None = None) -> Tensor:
@@ -110,9 +117,10 @@ def running_accuracy(hits: Tensor, window: int, real: Tensor | None = None) -> T
     """
     check_positive(window=window)
     _same_shape(hits=hits, real=real)
+    steps = hits.shape[1]
+    window = min(window, steps)
     counted = torch.ones_like(hits, dtype=torch.float64) if real is None else real.double()
     right, seen = (torch.nn.functional.pad(part.cumsum(1), (window, 0)) for part in (hits.double() * counted, counted))
-    steps = hits.shape[1]
     return ((right[:, -steps:] - right[:, :steps]) / (seen[:, -steps:] - seen[:, :steps])).float()
 
 

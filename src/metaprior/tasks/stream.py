@@ -30,10 +30,11 @@ class Stream(_Value):
         shifts: `(T, S)`, True where the context changes, or None where that is not known.
         unknown: the class id that a prediction should say until a label of the class has arrived, and that no label
             ever says; None where classes are to be guessed.
+        ways: `(T,)`, the number of classes of each stream; None where all have as many as the source says.
 
     Raises:
         ShapeError: if the examples carry no labels, or there are none, `delay` is no positive whole number, or longer
-            than the streams, `delay` or `shifts` is of another shape, or `unknown` is no class id.
+            than the streams, `delay`, `shifts` or `ways` is of another shape, or `unknown` is no class id.
 
     Example:
         >>> import torch
@@ -45,6 +46,7 @@ class Stream(_Value):
     delay: int | Tensor = 1
     shifts: Tensor | None = None
     unknown: int | None = None
+    ways: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.examples.y is None:
@@ -64,6 +66,8 @@ class Stream(_Value):
         for name, each in (("delay", self.delay), ("shifts", self.shifts)):
             if isinstance(each, Tensor) and tuple(each.shape) != expected:
                 raise ShapeError(f"{name}: expected shape (T, S) = {expected}, got {tuple(each.shape)}")
+        if self.ways is not None and tuple(self.ways.shape) != (self.tasks,):
+            raise ShapeError(f"ways: expected shape (T,) = ({self.tasks},), got {tuple(self.ways.shape)}")
         if isinstance(self.delay, Tensor):
             if self.delay.numel() and not 0 <= int(self.delay.min()) <= int(self.delay.max()) <= self.steps:
                 outside = self.delay[(self.delay < 0) | (self.delay > self.steps)][0]

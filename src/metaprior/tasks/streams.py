@@ -88,7 +88,8 @@ class Streams(StreamSource):
             begun = examples.take(slice(self.steps))
             shifts = None if task.shifts is None else task.shifts[:, : self.steps]
             return Stream(begun, self._delays(begun, generator), shifts, task.unknown)
-        return self._arranged(examples, generator)
+        fewer = task.ways is not None and bool((task.ways < self.spec.outputs).any())
+        return replace(self._arranged(examples, generator), ways=task.ways if fewer else None)
 
     def _arranged(self, support: Examples, generator: torch.Generator) -> Stream:
         tasks = support.tasks
