@@ -111,6 +111,44 @@ def test_a_memory_takes_one_step_for_an_example(monkeypatch):
         assert len(steps) == len(ROWS) - 1
 
 
+def test_a_stream_goes_on_elsewhere_while_labels_are_on_their_way(tmp_path):
+    def follow(model, steps):
+        said = []
+        for step in steps:
+            if step >= 3:
+                model.learn_one(ROWS[step - 3], Y[step - 3])
+            said.append(list(model.predict_proba_one(ROWS[step]).values()))
+        return said
+
+    def begun():
+        return PriorStreamClassifier(memory(), features="abcd", classes=[0, 1, 2], early=True)
+
+    whole, first = begun(), begun()
+    expected = follow(whole, range(9))
+    assert len(whole.waiting_) == 3
+    told = follow(first, range(5))
+    save_state(first.prior_, first.belief, tmp_path / "state.safetensors")
+    second = begun()
+    second.belief = load_state(second.prior_, tmp_path / "state.safetensors")
+    second.waiting_ = first.waiting_
+    assert told + follow(second, range(5, 9)) == expected
+    second.belief = None
+    assert second.waiting_ == []
+    assert second.predict_proba_one(ROWS[0]) == begun().predict_proba_one(ROWS[0])
+
+
+def test_an_example_that_was_not_predicted_enters_though_another_waits():
+    model, plain = (PriorStreamClassifier(memory(), features="abcd", classes=[0, 1, 2], early=True) for _ in range(2))
+    model.predict_proba_one(ROWS[0])
+    model.learn_one(ROWS[1], 1)
+    plain.predict_proba_one(ROWS[0])
+    plain.predict_proba_one(ROWS[1])
+    plain.learn_one(ROWS[1], 1)
+    for part, expected in zip(tensors(model.belief), tensors(plain.belief), strict=True):
+        torch.testing.assert_close(part, expected)
+    assert len(model.waiting_) == len(plain.waiting_) == 1
+
+
 def test_predicting_alone_changes_no_belief_unless_early():
     for prior, early in ((memory(), False), (ProtoNet(nn.Flatten()), None)):
         model = PriorStreamClassifier(prior, early=early)

@@ -23,6 +23,9 @@ except ImportError as error:
 
 __all__ = ["PriorStreamClassifier"]
 
+WAITING = 1000
+"""How many inputs that were predicted are known to wait for their labels."""
+
 
 class _Entered(NamedTuple):
     """An input that was predicted last: its features, what was predicted, and the belief that it has entered."""
@@ -41,9 +44,9 @@ class PriorStreamClassifier(Classifier):
 
     A prior with a memory takes one step for each example: what it computed to predict an input is kept until the label
     comes. If `early`, an input enters the memory when it is predicted, so that it has its say even if its label comes
-    late or never; predicting is then a part of following the stream, and a label is taken to be of one of the inputs
-    predicted before. The same input predicted twice in a row enters once. Otherwise predicting changes no belief, and
-    an input enters together with its label.
+    late or never; predicting is then a part of following the stream. An input that is learned and was not predicted
+    enters then, with its label. The same input predicted twice in a row enters once. Otherwise predicting changes no
+    belief, and an input enters together with its label.
 
     It passes the checks of `river.checks` that apply: those on data of as many features and classes as the prior takes,
     and, of priors to which the order of the inputs matters, with `features` given.
@@ -59,6 +62,8 @@ class PriorStreamClassifier(Classifier):
         classes_: the labels known so far.
         belief: what `metaprior.save_state` stores. Set it to what `metaprior.load_state` returns, in a classifier with
             the same `features` and `classes`, to go on with a stream.
+        waiting_: the values of the inputs that have entered the memory before their labels, the last 1,000 of them;
+            to be set after `belief`, whose setting empties it, where some wait.
 
     Raises:
         DataError: by its methods, if a feature is no finite number, there are fewer or more features than the prior
@@ -85,10 +90,19 @@ class PriorStreamClassifier(Classifier):
         self.early = early
         self.features_: list[Any] = [] if features is None else list(features)
         self.classes_: list[Any] = [] if classes is None else list(classes)
-        self.belief: Tree = None
+        self.waiting_: list[tuple[float, ...]] = []
+        self._belief: Tree = None
         self._last: _Entered | None = None
-        self._awaited = 0
         self._loaded: tuple[Any, tuple[int, ...]] | None = None
+
+    @property
+    def belief(self) -> Tree:
+        """What the stream has taught so far; None before anything has."""
+        return self._belief
+
+    @belief.setter
+    def belief(self, belief: Tree) -> None:
+        self._belief, self._last, self.waiting_ = belief, None, []
 
     @property
     def prior_(self) -> Prior:
@@ -113,7 +127,7 @@ class PriorStreamClassifier(Classifier):
         """
         names, values = self._values(x)
         prior, inputs = self._inputs(names, values)
-        belief = prior.start(1) if self.belief is None else self.belief
+        belief = prior.start(1) if self._belief is None else self._belief
         if not hasattr(prior, "tell"):
             logits = prior.predict(belief, inputs[:, None])[0, 0]
         elif self._last is not None and self._last.features == values:
@@ -123,7 +137,7 @@ class PriorStreamClassifier(Classifier):
             logits = logits[0]
             self._last = _Entered(values, logits, entered)
             if self._early(prior):
-                self.belief, self._awaited = entered, self._awaited + 1
+                self._belief, self.waiting_ = entered, [*self.waiting_, values][-WAITING:]
         self.features_ = names
         return self._probabilities(logits)
 
@@ -141,19 +155,18 @@ class PriorStreamClassifier(Classifier):
         prior, inputs = self._inputs(names, values)
         classes = self.classes_ if y in self.classes_ else [*self.classes_, y]
         label = torch.tensor([classes.index(y)], device=inputs.device)
-        belief = prior.start(1) if self.belief is None else self.belief
-        awaited = self._awaited
+        belief = prior.start(1) if self._belief is None else self._belief
+        waiting = list(self.waiting_)
         try:
             if not hasattr(prior, "tell"):
                 belief = prior.observe(belief, Examples(inputs[:, None], label[:, None]))
-            elif self._early(prior) and awaited:
-                belief, awaited = prior.tell(belief, label), awaited - 1
+            elif values in waiting:
+                waiting.remove(values)
+                belief = prior.tell(belief, label)
+            elif self._last is not None and self._last.features == values:
+                belief = prior.tell(self._last.belief, label)
             else:
-                last = self._last
-                if last is not None and last.features == values and not self._early(prior):
-                    belief = prior.tell(last.belief, label)
-                else:
-                    belief = prior.tell(prior.enter(belief, inputs)[1], label)
+                belief = prior.tell(prior.enter(belief, inputs)[1], label)
         except (IndexError, ShapeError) as error:
             outputs = prior.predict(belief, inputs[:, None]).shape[-1]
             if len(classes) <= outputs:
@@ -162,7 +175,7 @@ class PriorStreamClassifier(Classifier):
             raise DataError(
                 f"y: expected one of {known}, as many labels as the prior has outputs; got {y!r}"
             ) from error
-        self.belief, self._awaited, self._last = belief, awaited, None
+        self.belief, self.waiting_ = belief, waiting
         self.features_, self.classes_ = names, classes
 
     def _early(self, prior: Prior) -> bool:

@@ -162,6 +162,19 @@ def test_a_memory_is_acquired_on_streams_and_followed(tmp_path, capsys):
     assert main(["acquire", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml cannot be read: No such file" in " ".join(capsys.readouterr().err.split())
     assert main(["stream", run, "--streams", "5", "--delay", "3", "--latest", "5", "--never", "0.2"]) == 0
+    drawn = str(tmp_path / "late")
+    for changed, wanted in (
+        ([], {"delay": 2, "steps": None, "latest": 4, "never": 0.5}),
+        (["--delay", "5"], {"delay": 5, "steps": None, "latest": None, "never": 0.5}),
+        (["--latest", "null", "--never", "0"], {"delay": 2, "steps": None, "latest": None, "never": 0.0}),
+    ):
+        assert main(["stream", drawn, "--streams", "2", *changed, "--out", str(out)]) == 0
+        assert json.loads((out / "result.json").read_text())["stream"] == wanted
+    capsys.readouterr()
+    assert main(["stream", run, "--streams", "2", "--length", "null"]) == 0
+    assert "over 18 steps of 2 streams" in " ".join(capsys.readouterr().out.split())
+    assert main(["stream", run, "--streams", "2", "--length", "null", "--tasks.shots", "1", "--out", str(out)]) == 0
+    assert "Each class comes once" in capsys.readouterr().out
     assert main(["stream", run, "--streams", "5", "--delay", "99"]) == 2
     assert "delay: expected 1 to 12 steps" in capsys.readouterr().err
     for wrong, sentence in (

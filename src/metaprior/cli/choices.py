@@ -13,7 +13,7 @@ from metaprior.errors import MetapriorError
 from metaprior.prior import Prior
 from metaprior.registry import nets, priors, sources
 
-__all__ = ["NET", "PRIOR", "TASKS", "own_tasks", "to_device"]
+__all__ = ["NET", "PRIOR", "TASKS", "own_stream", "own_tasks", "to_device"]
 
 _FITTED = (
     "net",
@@ -53,9 +53,23 @@ def check_device(device: str) -> None:
 
 def own_tasks(words: Sequence[str]) -> dict[str, Any]:
     """Return the tasks that a run was acquired on as options, so that `--tasks.ways 5` changes one of them."""
+    tasks = _own_card(words).get("tasks", {})
+    return {"tasks": {"name": tasks["source"], **tasks["arguments"]}} if "source" in tasks else {}
+
+
+def own_stream(words: Sequence[str]) -> dict[str, Any]:
+    """Return how the streams were that a run was acquired on, as options; a delay that is given is then the longest."""
+    own = _own_card(words).get("stream", {})
+    found = {"length" if name == "steps" else name: value for name, value in own.items() if value is not None}
+    if any(word.split("=")[0] == "--delay" for word in words):
+        found.pop("latest", None)
+    return found
+
+
+def _own_card(words: Sequence[str]) -> dict[str, Any]:
+    """Return the card of the run that one of the words names; nothing if none does."""
     for word in words:
         if word.startswith("zoo:") or Path(word).exists():
             with suppress(MetapriorError):  # which of the words is the run shows when they are parsed
-                tasks = read_card(word).get("tasks", {})
-                return {"tasks": {"name": tasks["source"], **tasks["arguments"]}} if "source" in tasks else {}
+                return read_card(word)
     return {}

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaprior.checkpoint import load, read_card
+from metaprior.checkpoint import load
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import TASKS, own_tasks, to_device
+from metaprior.cli.choices import TASKS, own_stream, own_tasks, to_device
 from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError, check_positive
 from metaprior.files import check_writable
@@ -22,13 +22,14 @@ def run(words: Sequence[str]) -> None:
     parser = Parser("stream", "Let a prior learn within streams.", (TASKS,))
     options = parser.options
     options.add_argument("run", help="a run folder, a checkpoint file, or zoo:NAME")
+    # Those of the run, where it was acquired on streams.
+    options.add_argument("--delay", type=int, default=1, help="steps until a label arrives")
     options.add_argument(
-        "--delay", type=int | None, default=None, help="steps until a label arrives; None for the run's own, or 1"
+        "--latest", type=int | None, default=None, help="draw delays at random, up to this one; null for --delay always"
     )
-    options.add_argument("--latest", type=int | None, default=None, help="draw delays at random, up to this one")
-    options.add_argument("--never", type=float | None, default=None, help="the probability that a label never arrives")
+    options.add_argument("--never", type=float, default=0.0, help="the probability that a label never arrives")
     options.add_argument(
-        "--length", type=int | None, default=None, help="steps of a stream; None for the whole support"
+        "--length", type=int | None, default=None, help="steps of a stream; null for the whole support"
     )
     options.add_argument("--streams", type=int, default=100, help="how many streams")
     options.add_argument("--seed", type=int, default=0, help="of the streams")
@@ -36,7 +37,7 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--window", type=int, default=10, help="steps of the running score")
     options.add_argument("--out", type=str | None, default=None, help="a folder for result.json, tables, and a picture")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
-    parsed = parser.parse(words, own_tasks(words))
+    parsed = parser.parse(words, own_tasks(words) | own_stream(words))
     if parsed.out is not None:
         check_writable(Path(parsed.out) / "result.json")
     check_positive(window=parsed.window, length=parsed.length)
@@ -44,9 +45,7 @@ def run(words: Sequence[str]) -> None:
     source = parser.build(parsed, "tasks")
     if source is None:
         raise MetapriorError(f"--tasks: {parsed.run} does not say its tasks; expected one of {', '.join(sources)}")
-    own = read_card(parsed.run).get("stream", {})
-    asked = {"delay": parsed.delay, "steps": parsed.length, "latest": parsed.latest, "never": parsed.never}
-    settings = own | {name: value for name, value in asked.items() if value is not None}
+    settings = {"delay": parsed.delay, "steps": parsed.length, "latest": parsed.latest, "never": parsed.never}
     streams = Streams(source, **settings)
     log = follow(prior, streams, parsed.streams, parsed.seed, parsed.split)
     metric, shown = metric_of(log.metric), log.by_presentation(most=10)
@@ -57,7 +56,7 @@ def run(words: Sequence[str]) -> None:
         # The masks of a task are few, and show one thing: each is another presentation of it.
         rows = [(str(step + 1), metric.text(value)) for step, value in enumerate(log.by_step().tolist())]
         table(("step", metric.name), rows)
-    if list(shown) == [1]:
+    if list(shown) == [1] and not log.since_seen():
         console.print(
             "Each class comes once, so that nothing can be learned of it: ask for more, as by --tasks.shots 10"
         )

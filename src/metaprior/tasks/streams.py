@@ -82,7 +82,8 @@ class Streams(StreamSource):
         examples = task.examples if isinstance(task, Stream) else task.support
         if self.steps is not None and self.steps > examples.size:
             raise DataError(
-                f"steps (--length): expected at most the {examples.size} examples of a task, got {self.steps}"
+                f"steps (--length): expected at most the {examples.size} examples of a task, got {self.steps}; "
+                "None takes all of them"
             )
         if isinstance(task, Stream):
             begun = examples.take(slice(self.steps))
