@@ -10,9 +10,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from metaprior import MAML, ProtoNet, load, load_state, read_card, save, save_state
+from metaprior import MAML, DistributedMemory, ProtoNet, load, load_state, read_card, save, save_state
 from metaprior.checkpoint import FORMAT, versions, zoo
-from metaprior.errors import CheckpointError, MetapriorError, UnknownNameError
+from metaprior.errors import CheckpointError, DataError, MetapriorError, ShapeError, UnknownNameError
 from metaprior.nets import MLP, Conv4
 from metaprior.tasks import Examples
 from metaprior.tree import tensors
@@ -293,6 +293,17 @@ def test_the_state_of_another_network_is_refused(tmp_path, other):
         save_state(one, one.start(2), tmp_path / "state.safetensors")
         with pytest.raises(CheckpointError, match=f"holds a belief of a {type(one).__name__} with other weights"):
             load_state(another, tmp_path / "state.safetensors")
+
+
+def test_a_state_is_refused_before_it_is_written(tmp_path):
+    prior, other = (DistributedMemory(MLP(1, 2, hidden=(width,)), (1,), 2) for width in (4, 3))
+    with pytest.raises(ShapeError):
+        save_state(prior, other.start(1), tmp_path / "state.safetensors")
+    with pytest.raises(ShapeError, match="state: expected a belief of this DistributedMemory"):
+        save_state(prior, {"a": torch.zeros(1)}, tmp_path / "state.safetensors")
+    with pytest.raises(DataError, match="path: .* is a folder; expected the name of a file"):
+        save_state(prior, prior.start(1), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_state_without_its_tensors_is_damaged(tmp_path):

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from metaprior.errors import CheckpointError, MetapriorError, ShapeError, UnknownNameError
-from metaprior.files import write_tensors
+from metaprior.files import check_writable, write_tensors
 from metaprior.prior import Prior
 from metaprior.registry import build, describe
 from metaprior.tree import Tree, fingerprint, map_tensors, pack, tensors, unpack
@@ -137,6 +137,10 @@ def save_state(prior: Prior, state: Tree, path: str | Path) -> None:
 
     The prior itself is not written, but digits that stand for its weights are.
 
+    Raises:
+        ShapeError: if it is a belief of another network.
+        DataError: if the file cannot be written.
+
     Example:
         >>> import tempfile
         >>> from metaprior import MAML
@@ -146,6 +150,12 @@ def save_state(prior: Prior, state: Tree, path: str | Path) -> None:
         >>> load_state(prior, file).weights["head.bias"].shape
         torch.Size([3, 1])
     """
+    if type(state) is not (expected := type(prior.start(1))):
+        raise ShapeError(
+            f"state: expected a belief of this {type(prior).__name__}, a {expected.__name__}, got a {type(state).__name__}"
+        )
+    prior.check_state(state)
+    check_writable(path, "path")
     named, structure = pack(state)
     card = {"format": FORMAT, "state": structure, "weights": fingerprint(prior.state_dict())}
     write_tensors(Path(path), named, _header(card))

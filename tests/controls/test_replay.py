@@ -7,7 +7,7 @@ from metaprior import Replay, ReplayScratch, acquire, follow, load_state, retent
 from metaprior.errors import MetapriorError, ShapeError, UnknownNameError
 from metaprior.nets import MLP, Conv4
 from metaprior.tasks import ClassIncremental, Examples, Roaming, Stream, Streams, Strokes
-from metaprior.tree import tensors
+from metaprior.tree import nbytes, tensors
 
 RANDOM = torch.Generator().manual_seed(0)
 X = torch.rand(2, 30, 4, generator=RANDOM)
@@ -40,7 +40,7 @@ def test_the_buffer_is_a_fair_sample():
     kept = torch.zeros(20)
     x = torch.arange(20.0)[None, :, None].expand(1, 20, 4)
     for seed in range(60):
-        prior = ReplayScratch(MLP(4, hidden=(2,), seed=seed), outputs=3, buffer=5, replayed=0, optimiser="sgd")
+        prior = ReplayScratch(MLP(4, hidden=(2,), seed=seed), outputs=3, buffer=5, replayed=1, optimiser="sgd")
         kept[prior.observe(prior.start(1), Examples(x, Y[:1, :20])).x[0, :, 0].long()] += 1
     expected, spread = 60 / 4, (60 / 4 * 3 / 4) ** 0.5
     assert kept.sum() == 300
@@ -54,6 +54,13 @@ def test_until_it_is_full_the_buffer_holds_everything_with_its_labels():
     assert torch.equal(state.x[:, :30], X)
     assert torch.equal(state.y[:, :30], Y)
     assert state.seen.tolist() == [30, 30]
+
+
+def test_nothing_is_kept_that_is_never_replayed():
+    prior = build(replayed=0)
+    state = prior.observe(prior.start(2), Examples(X, Y))
+    assert state.x.shape[:2] == (2, 0)
+    assert nbytes(state) < nbytes(build().observe(build().start(2), Examples(X, Y)))
 
 
 def test_what_is_replayed_matters_and_comes_from_the_buffer():
@@ -130,5 +137,8 @@ def test_what_cannot_be_is_refused():
         ReplayScratch(Conv4(1, 16), outputs=3)
     with pytest.raises(ShapeError, match="expected labelled examples"):
         build().observe(build().start(2), Examples(X))
+    begun = build().observe(build().start(2), Examples(X, Y))
+    with pytest.raises(ShapeError, match=r"inputs of shape \(4,\), as those before, got \(3,\)"):
+        build().observe(begun, Examples(X[..., :3], Y))
     with pytest.raises(ShapeError, match="y: expected class ids from 0 to 2, got 7"):
         build().observe(build().start(1), Examples(X[:1, :1], torch.tensor([[7]])))

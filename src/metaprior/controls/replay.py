@@ -58,7 +58,7 @@ class Replay(FineTune):
         steps: on each example and those replayed with it.
         learning_rate: of these steps.
         optimiser: "adam", or "sgd" for plain gradient steps.
-        buffer: B.
+        buffer: B; none is kept where none is replayed.
         replayed: R, how many are drawn from the buffer beside each new example, with replacement.
 
     Source: experience replay with a reservoir, Chaudhry et al. 2019 (arXiv 1902.10486), algorithms 1 and 2. Differs:
@@ -108,7 +108,8 @@ class Replay(FineTune):
         """Train on each example in turn, and on some from the buffer; then put it there, or not.
 
         Raises:
-            ShapeError: if `examples` and `state` disagree on T, or there are no labels that fit the outputs.
+            ShapeError: if `examples` and `state` disagree on T or the shape of inputs, or there are no labels that fit
+                the outputs.
         """
         check_tasks(state.seen, examples)
         if examples.y is None:
@@ -117,10 +118,20 @@ class Replay(FineTune):
             return state
         if not state.y.shape[1]:
             x, y = map_tensors(
-                lambda leaf: leaf.new_zeros(len(leaf), self.buffer, *leaf.shape[2:]), (examples.x, examples.y)
+                lambda leaf: leaf.new_zeros(len(leaf), self._kept, *leaf.shape[2:]), (examples.x, examples.y)
             )
             state = state._replace(x=x, y=y)
+        for kept, leaf in zip(tensors(state.x), tensors(examples.x), strict=True):
+            if kept.shape[2:] != leaf.shape[2:]:
+                raise ShapeError(
+                    f"examples: expected inputs of shape {tuple(kept.shape[2:])}, as those before, "
+                    f"got {tuple(leaf.shape[2:])}"
+                )
         return map_chunks(self._trained, best_chunk(self.net), state, examples)
+
+    @property
+    def _kept(self) -> int:
+        return self.buffer if self.replayed else 0
 
     def _trained(self, state: Replayed, examples: Examples) -> Replayed:
         # Copies, which may be written to.
@@ -133,8 +144,8 @@ class Replay(FineTune):
             for turn in range(self.steps):
                 state = self._stepped(state, new.joined(played), new.real[:, 0], turn)
             # Reservoir sampling: of n examples that came, each is kept with probability B / n.
-            place = torch.where(state.seen < self.buffer, state.seen, (chances[:, -1] * (state.seen + 1)).long())
-            put = rows[(place < self.buffer) & new.real[:, 0]]
+            place = torch.where(state.seen < self._kept, state.seen, (chances[:, -1] * (state.seen + 1)).long())
+            put = rows[(place < self._kept) & new.real[:, 0]]
             for kept, leaf in zip(tensors((state.x, state.y)), tensors((new.x, new.y)), strict=True):
                 kept[put, place[put]] = leaf[put, 0]
             state = state._replace(seen=state.seen + new.real[:, 0])
@@ -152,7 +163,7 @@ class Replay(FineTune):
 
     def _played(self, state: Replayed, chances: Tensor) -> Examples:
         """Draw R examples of the buffer of each task, `(T, R, ...)`; none while it is empty."""
-        filled = state.seen.clamp(max=self.buffer)[:, None]
+        filled = state.seen.clamp(max=self._kept)[:, None]
         places = (chances * filled).long().minimum((filled - 1).clamp(min=0))
         rows = torch.arange(len(places), device=places.device)[:, None]
         x, y = map_tensors(lambda leaf: leaf[rows, places], (state.x, state.y))
