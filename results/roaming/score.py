@@ -52,11 +52,13 @@ def curve(run):
 
 def table(rows):
     """Return the rows as Markdown, with the published ones below."""
-    lines = ["| prior | average precision | 1-shot | 3-shot | carried | acquired in |", "| --- |" + " --- |" * 5]
+    lines = ["| prior | average precision | 1-shot | 3-shot | carried | parameters | acquired in |"]
+    lines.append("| --- |" + " --- |" * 6)
     for name, found in sorted(rows.items(), key=lambda item: -item[1][0]["average_precision"]):
         cells = [text([row[key] for row in found]) for key in ("average_precision", "one_shot", "three_shot")]
         cost = f"{found[0]['steps']:,} steps, {found[0]['seconds']:.0f} s"
-        lines.append(f"| {name} | {' | '.join(cells)} | {found[0]['state_bytes']:,} bytes | {cost} |")
+        carried = f"{found[0]['state_bytes']:,} bytes | {found[0]['parameters']:,}"
+        lines.append(f"| {name} | {' | '.join(cells)} | {carried} | {cost} |")
     for name, values in PUBLISHED.items():
         lines.append(f"| {name}, published | {' | '.join(map(str, values))} | | |")
     return "\n".join(lines) + "\n"
