@@ -22,9 +22,9 @@ for fold in $folds; do
     acquire "titan-$fold-maml,epitope-beside" 400 --prior maml "${tasks[@]}" --tasks.about input --tasks.shots "[0,40]"
 done
 
-acquire "mhc-maml" 1000 --prior maml --tasks mhc --tasks_per_step 8
-acquire "mhc-ridge" 1000 --prior ridge "${net[@]}" --tasks mhc --tasks.shots "[4,64]" --tasks_per_step 8
-acquire "mhc-hypernet,described" 1000 --prior hypernet --tasks mhc --tasks.about task --tasks_per_step 8
+acquire "mhc-maml" 10000 --prior maml --tasks mhc --tasks_per_step 8
+acquire "mhc-ridge" 10000 --prior ridge "${net[@]}" --tasks mhc --tasks.shots "[4,64]" --tasks_per_step 8
+acquire "mhc-hypernet,described" 10000 --prior hypernet --tasks mhc --tasks.about task --tasks_per_step 8
 
 for agonist in cGAMP CpG LPS; do
     acquire "immunomodulators-$agonist-multitask_probe" 300 --prior multitask_probe --tasks immunomodulators \

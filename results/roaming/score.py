@@ -60,7 +60,7 @@ def table(rows):
         carried = f"{found[0]['state_bytes']:,} bytes | {found[0]['parameters']:,}"
         lines.append(f"| {name} | {' | '.join(cells)} | {carried} | {cost} |")
     for name, values in PUBLISHED.items():
-        lines.append(f"| {name}, published | {' | '.join(map(str, values))} | | |")
+        lines.append(f"| {name}, published | {' | '.join(map(str, values))} | | | |")
     return "\n".join(lines) + "\n"
 
 

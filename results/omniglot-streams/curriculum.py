@@ -1,0 +1,105 @@
+"""What makes a memory leave its plateau on 5-way streams of Omniglot: `python results/omniglot-streams/curriculum.py`."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from metaprior import DistributedMemory, PairedMemory, acquire, follow
+from metaprior.checkpoint import versions
+from metaprior.files import write_text
+from metaprior.nets import MLP
+from metaprior.tasks import Omniglot, Streams
+
+HERE = Path(__file__).parent
+DIRECT = ((5, 20, 3000),)
+CLASSES = ((2, 8, 500), (3, 12, 500), (5, 20, 2000))
+WAYS = {
+    "recurrent, told with the next image": (DistributedMemory, {}, DIRECT, 0),
+    "the same, a warm-up of 300 steps": (DistributedMemory, {}, DIRECT, 300),
+    "the same, two and three classes first": (DistributedMemory, {}, CLASSES, 0),
+    "recurrent, told with its image": (PairedMemory, {}, DIRECT, 0),
+    "the same, two and three classes first ": (PairedMemory, {}, CLASSES, 0),
+    "fast weights, told with its image": (PairedMemory, {"cell": "fast"}, DIRECT, 0),
+}
+"""The memory, its arguments, stages of so many classes, steps of a stream and steps of acquisition, and the warm-up."""
+LEFT = 0.5
+"""The accuracy over all steps of 20 at which the plateau has been left; one in five, and a little more, is chance."""
+
+
+def streams(classes, length):
+    """Return streams of characters of 16 x 16 pixels, each label right after its prediction."""
+    return Streams(Omniglot(size=16, ways=classes, shots=15, queries=1), steps=length)
+
+
+def score(seed, cls, arguments, stages, warm_up):
+    """Acquire one memory of 5 outputs by stages, and return when it left its plateau and where it got."""
+    goal = streams(5, 20)
+    prior = cls.for_tasks(goal.spec, MLP(256, 5, hidden=(128, 128), seed=seed), **arguments)
+    begin, left = time.process_time(), None
+    for classes, length, steps in stages:
+        before = time.process_time() - begin
+
+        def watch(progress, classes=classes):
+            nonlocal left
+            if classes == 5 and left is None and (progress.validation or 0) > LEFT:
+                left = time.process_time() - begin
+
+        acquired = acquire(
+            prior,
+            streams(classes, length),
+            steps=steps,
+            tasks_per_step=32,
+            clip=1.0,
+            anneal=False,
+            warm_up=warm_up,
+            validations=steps // 100,
+            seed=seed,
+            report=watch,
+        )
+    seconds, log = time.process_time() - begin, follow(prior, goal, streams=600)
+    shown = log.by_presentation()
+    return {
+        "left_after_seconds": left,
+        "seconds": seconds,
+        "seconds_before_last_stage": before,
+        "validation": [progress.validation for progress in acquired.log],
+        "second": shown[2],
+        "fifth": shown[5],
+        "test_hash": log.hash,
+    }
+
+
+def table(rows):
+    """Return the rows as Markdown, means over seeds."""
+    lines = ["| memory, behind two layers of 128 units | plateau left after | in all | 2. | 5. |", "|" + " --- |" * 5]
+    for name, seeds in rows.items():
+        every = list(seeds.values())
+        left = [row["left_after_seconds"] for row in every]
+        told = ", ".join("never" if value is None else f"{value:.0f} s" for value in left)
+        second, fifth, seconds = (
+            sum(row[key] for row in every) / len(every) for key in ("second", "fifth", "seconds")
+        )
+        lines.append(f"| {name.strip()} | {told} | {seconds:.0f} s | {100 * second:.1f} | {100 * fifth:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    """Write `curriculum.json` and `curriculum.md` beside this file; what is kept in a file is not computed again."""
+    torch.set_num_threads(1)
+    kept = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/curriculum.json")
+    rows = json.loads(kept.read_text()) if kept.exists() else {}
+    for seed in range(2):
+        for name, way in WAYS.items():
+            if str(seed) not in rows.setdefault(name, {}):
+                rows[name][str(seed)] = score(seed, *way)
+                print(name, seed, rows[name][str(seed)], flush=True)
+                write_text(kept, json.dumps(rows))
+    write_text(HERE / "curriculum.json", json.dumps({"versions": versions(), "rows": rows}, indent=1) + "\n")
+    write_text(HERE / "curriculum.md", table(rows))
+
+
+if __name__ == "__main__":
+    main()
