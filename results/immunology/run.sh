@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Acquire priors on epitopes, alleles and read-outs, one CPU thread each, then score them and the controls on what was
-# held out: about a minute of an idle core for each prior.
+# held out: half a minute of an idle core for most priors, some minutes for those of alleles.
 set -euo pipefail
 runs=${1:-runs/immunology}
 folds=${2:-0 1 2 3 4 5 6 7 8 9}
