@@ -308,7 +308,9 @@ def _check_finite(stream: Stream) -> None:
 def _time_alone(prior: Prior, stream: Stream, state: Tree) -> float:
     """Return the median of the seconds that one stream's last example takes, predicted and then learned, alone."""
     belief = map_tensors(lambda leaf: leaf[:1], state)
-    last = map_tensors(lambda leaf: leaf[:1], stream.examples.take(slice(stream.steps - 1, stream.steps)))
+    end = int(stream.examples.real[0].sum())
+    last = map_tensors(lambda leaf: leaf[:1], stream.examples.take(slice(end - 1, end)))
+    device = last.real.device
     assert last.y is not None
     taken = []
     for _ in range(TIMED):
@@ -318,6 +320,8 @@ def _time_alone(prior: Prior, stream: Stream, state: Tree) -> float:
         else:
             prior.predict(belief, last.x)
             prior.observe(belief, last)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
 
