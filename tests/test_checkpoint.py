@@ -301,7 +301,7 @@ def test_a_state_is_refused_before_it_is_written(tmp_path):
         save_state(prior, other.start(1), tmp_path / "state.safetensors")
     with pytest.raises(ShapeError, match="state: expected a belief of this DistributedMemory"):
         save_state(prior, {"a": torch.zeros(1)}, tmp_path / "state.safetensors")
-    with pytest.raises(DataError, match="path: .* is a folder; expected the name of a file"):
+    with pytest.raises(DataError, match=r"path: .* is a folder; expected the name of a file"):
         save_state(prior, prior.start(1), tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -151,9 +151,8 @@ def save_state(prior: Prior, state: Tree, path: str | Path) -> None:
         torch.Size([3, 1])
     """
     if type(state) is not (expected := type(prior.start(1))):
-        raise ShapeError(
-            f"state: expected a belief of this {type(prior).__name__}, a {expected.__name__}, got a {type(state).__name__}"
-        )
+        wanted = f"a belief of this {type(prior).__name__}, a {expected.__name__}"
+        raise ShapeError(f"state: expected {wanted}, got a {type(state).__name__}")
     prior.check_state(state)
     check_writable(path, "path")
     named, structure = pack(state)

@@ -163,7 +163,9 @@ class Followed:
         for name, _, curve in self._curves():
             curves += [[name, str(at), f"{value:.6g}"] for at, value in curve.items()]
         write_text(folder / "curves.csv", "".join(f"{','.join(row)}\n" for row in curves))
-        write_text(folder / "result.json", json.dumps((settings or {}) | self.result(), indent=2, allow_nan=False) + "\n")
+        write_text(
+            folder / "result.json", json.dumps((settings or {}) | self.result(), indent=2, allow_nan=False) + "\n"
+        )
         write_bytes(folder / "stream.png", self.draw(window))
 
     def draw(self, window: int = 10) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from metaprior.checkpoint import read_card
+from metaprior.checkpoint import Card, read_card
 from metaprior.cli.arguments import Choice
 from metaprior.errors import MetapriorError
 from metaprior.prior import Prior
@@ -66,7 +66,7 @@ def own_stream(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _own_card(words: Sequence[str]) -> dict[str, Any]:
+def _own_card(words: Sequence[str]) -> Card:
     """Return the card of the run that one of the words names; nothing if none does."""
     for word in words:
         if word.startswith("zoo:") or Path(word).exists():

@@ -55,7 +55,8 @@ class DistributedMemory(LayerMemory):
             in the mean over each class of the mask. That was for the example that the mask belongs to, unless masks
             are late and `late` is "hold".
         cell: "lstm"; or a cell with rows to write to, which it finds by content: "external", overwriting the row least
-            used, or "dnc", which allocates, frees and links rows.
+            used, or "dnc", which allocates, frees and links rows; or "fast", a matrix in which values are stored under
+            keys, with `residual`.
         residual: add what a block gives to what its cell gives.
 
     Source: Babu et al. 2021, "Online meta-learning via learning with layer-distributed memory", NeurIPS 2021. Of the
