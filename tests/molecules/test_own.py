@@ -72,6 +72,16 @@ def test_classes_of_ones_own_molecules(run, files, tmp_path):
         assert [row["prediction"] for row in csv.DictReader(file)] == result["prediction"]
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("position", range(40)), ("Compound ID", range(1000, 1120, 3))], ids=["in turn", "by name"]
+)
+def test_numbers_of_rows_are_no_labels(run, files, name, numbers):
+    support, query = files(lambda frame: frame.assign(**{name: numbers}), columns=("active", name))
+    with pytest.warns(UserWarning, match=f"'{name}' seems to number the rows, and is not predicted unless"):
+        assert "prediction" in adapt(run, support, query).columns
+    assert not any(column.startswith("probability") for column in adapt(run, support, query, target=name).columns)
+
+
 def test_values_with_the_deviation_of_the_prior(run, files):
     result = adapt(run, *files(columns=("logp",)))
     truth = table(500, 530)["logp"].astype(float).to_numpy()

@@ -3,6 +3,7 @@
 Axis letters: N support, Q query, F features, A numbers that describe a task.
 """
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,8 @@ __all__ = ["read_properties", "read_unlabelled"]
 
 _ORDERS, _FAR = 2.5, 5.0
 """By how many powers of ten, or spreads of acquisition, the middle of a user's values may be off."""
+_IDENTIFIER = re.compile(r"(.*[ _.-])?(id|ids|index|idx|row|no\.?|nr\.?|cid)|unnamed: \d+", re.IGNORECASE)
+"""What a column of numbers that stand for the rows is called."""
 
 
 def read_properties(
@@ -251,6 +254,12 @@ def _targets(
         )
     # Beside labels, what differs by nature in every row is an identifier.
     labels = [name for name in names if not _identifies(labelled.frame[name])]
+    if numbered := [name for name in labels if _numbers(labelled.frame[name], name)]:
+        told = ", ".join(f"'{name}'" for name in numbered)
+        warnings.warn(
+            f"support: {told} seems to number the rows, and is not predicted unless `target` names it", stacklevel=3
+        )
+        labels = [name for name in labels if name not in numbered]
     if not labels:
         raise DataError(f"target: no column of {support} looks like a label; name it by `target`: {', '.join(names)}")
     return labels
@@ -271,6 +280,16 @@ def _identifies(values: Any) -> bool:
     texts = present.astype(str)
     numeric = texts.str.fullmatch(r"\s*[<>=~≤≥]*\s*[-+\u2212]?[\d.,]+([eE][-+]?\d+)?\s*").mean() >= 0.5
     return len(present) == 0 or (not numeric and texts.nunique() > max(10, len(texts) / 2))
+
+
+def _numbers(values: Any, name: str) -> bool:
+    """Return whether a column holds whole numbers, each once, and says or shows that these are the rows' own."""
+    texts = values.dropna().astype(str).str.strip()
+    if len(texts) < 5 or not texts.str.fullmatch(r"\d+").all() or not texts.is_unique:
+        return False
+    numbers = texts.astype(int)
+    in_turn = int(numbers.iloc[0]) in (0, 1) and bool((numbers.diff().dropna() == 1).all())
+    return in_turn or _IDENTIFIER.fullmatch(name.strip()) is not None
 
 
 def _remark_duplicates(
