@@ -24,15 +24,13 @@ _USUAL = 25
 class GraphNet(nn.Module):
     """A graph isomorphism network with bonds, on rows of molecular graphs as the featuriser "graph" gives them.
 
-    A molecule is told by the mean, the standard deviation and the scaled sum of the last states of its atoms; a hidden
-    layer makes features of these, and, with `outputs`, a linear one outputs. Neither the order of atoms nor padding
-    changes anything.
+    A molecule has the mean, the standard deviation and the scaled sum of the last states of its atoms; with `outputs`,
+    it has outputs from these. Neither the order of atoms nor padding changes anything.
 
     Args:
         inputs: how many numbers a row has.
         outputs: C; None for features alone.
         width: H.
-        readout: F, the width of the hidden layer after pooling; None for what was pooled, 3 H.
         layers: of messages, so that an atom knows of others as many bonds away.
         dropout: the share of hidden features that are left out while training.
         seed: of the initial weights.
@@ -54,13 +52,12 @@ class GraphNet(nn.Module):
         inputs: int,
         outputs: int | None = None,
         width: int = 128,
-        readout: int | None = 512,
         layers: int = 4,
         dropout: float = 0.0,
         seed: int = 0,
     ):
         super().__init__()
-        check_positive(inputs=inputs, width=width, layers=layers, readout=1 if readout is None else readout)
+        check_positive(inputs=inputs, width=width, layers=layers)
         if inputs % WIDTH:
             raise MetapriorError(
                 f"inputs: expected a multiple of {WIDTH}, as the featuriser 'graph' gives, got {inputs}"
@@ -70,7 +67,6 @@ class GraphNet(nn.Module):
         self.inputs = inputs
         self.outputs = outputs
         self.width = width
-        self.readout = readout
         self.layers = layers
         self.dropout = dropout
         self.seed = seed
@@ -78,10 +74,6 @@ class GraphNet(nn.Module):
         blocks = [_Layer(width, dropout) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
-        # What all molecules have in common is most of what is pooled, and is not to be most of their features.
-        self.pooled_norm = nn.Identity() if readout is None else nn.LayerNorm(3 * width)
-        self.hidden = nn.Identity() if readout is None else uninitialised(nn.Linear, 3 * width, readout)
-        self.rectifier = nn.Identity() if readout is None else nn.ReLU()
         self.head = None if outputs is None else uninitialised(nn.Linear, self.features, outputs)
         initialise(self, seed)
         generator = torch.Generator().manual_seed(seed + 1)
@@ -94,8 +86,8 @@ class GraphNet(nn.Module):
 
     @property
     def features(self) -> int:
-        """F."""
-        return self.readout or 3 * self.width
+        """F, which is 3 H."""
+        return 3 * self.width
 
     @property
     def at_once(self) -> int:
@@ -127,8 +119,7 @@ class GraphNet(nn.Module):
 
     def _outputs(self, graphs: Graphs) -> Tensor:
         state, mask = self.states(graphs), graphs.mask
-        pooled = torch.cat([mean_and_deviation(state, mask), state.sum(1) / _USUAL], dim=-1)
-        features = self.rectifier(self.hidden(self.pooled_norm(pooled)))
+        features = torch.cat([mean_and_deviation(state, mask), state.sum(1) / _USUAL], dim=-1)
         return features if self.head is None else self.head(features)
 
 
