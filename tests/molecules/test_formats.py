@@ -155,3 +155,24 @@ def test_what_is_no_json_lines_is_named_by_its_line(tmp_path, content, told):
     path.write_text(content)
     with pytest.raises(DataError, match=told):
         read_structures(path, "support")
+
+
+def test_nan_in_json_lines_is_a_missing_label(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"smiles": "CO", "y": NaN}\n{"smiles": "CC", "y": 1}\n')
+    assert read_structures(tmp_path / "a.jsonl").frame["y"].tolist() == [None, "1"]
+
+
+def test_a_field_of_sdf_does_not_replace_the_structure(tmp_path):
+    molecule = Chem.MolFromSmiles("c1ccccc1")
+    molecule.SetProp("smiles", "CCO")
+    with Chem.SDWriter(str(tmp_path / "a.sdf")) as writer:
+        writer.write(molecule)
+    frame = read_structures(tmp_path / "a.sdf").frame
+    assert (frame["smiles"].tolist(), frame["smiles_given"].tolist()) == (["c1ccccc1"], ["CCO"])
+
+
+def test_an_sdf_of_which_nothing_can_be_read_names_its_records(tmp_path):
+    (tmp_path / "a.sdf").write_text("broken\n\n\n  1  0  0 nonsense\nM  END\n$$$$\n")
+    found = read_structures(tmp_path / "a.sdf")
+    assert found.frame["smiles"].tolist() == [None]
+    assert found.problems == {1: "the record is no molecule"}

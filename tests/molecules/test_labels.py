@@ -114,3 +114,8 @@ def test_what_was_not_measured_is_no_class():
 def test_a_text_for_each_row_is_no_class():
     with pytest.raises(DataError, match=r"column 'ic50' has 12 different texts \('1 nM', '10 nM', '11 nM', ...\)"):
         read_labels(pandas.Series([f"{value} nM" for value in range(12)][:12], name="ic50").replace("0 nM", "99 nM"))
+
+
+def test_a_number_too_large_to_be_one_is_a_problem_of_its_row():
+    found = read_labels(column("1.5", "1e400", "2.5"), "regression")
+    assert found.problems == {3: "column 'y' is '1e400', expected a number"}

@@ -171,7 +171,7 @@ def _read_json(path: Path, argument: str) -> Frame:
         if not isinstance(record, dict):
             raise DataError(f"{argument}: line {number} of {path}: expected an object with fields, got '{line[:40]}'")
         records[number] = {
-            key: None if value is None else text(value)
+            key: None if value is None or value != value else text(value)
             for key, value in record.items()
             if not isinstance(value, list | dict)
         }
@@ -194,11 +194,16 @@ def _read_sdf(path: Path, argument: str) -> Structures:
                     continue
                 known = molecule.GetPropsAsDict(includePrivate=False, includeComputed=False, autoConvertStrings=False)
                 name = molecule.GetProp("_Name") if molecule.HasProp("_Name") else ""
-                fields = {str(key): str(value).strip() or None for key, value in known.items()}
+                # A field of this name may be of another form of the molecule; the record's structure counts.
+                fields = {
+                    "smiles_given" if key == "smiles" else str(key): str(value).strip() or None
+                    for key, value in known.items()
+                }
                 records.append({"smiles": chem.MolToSmiles(molecule), "name": name or None} | fields)
     except (OSError, RuntimeError, SystemError) as error:
         raise DataError(f"{argument}: {path} cannot be read as an SDF file ({error})") from error
     if not records:
         raise DataError(f"{argument}: {path} has no records")
     frame = pandas().DataFrame(records, index=range(1, len(records) + 1), dtype=object)
-    return Structures(frame.dropna(axis="columns", how="all"), "smiles", problems)
+    empty = frame.isna().all() & (frame.columns != "smiles")
+    return Structures(frame.loc[:, ~empty], "smiles", problems)

@@ -110,8 +110,8 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
     values = np.array([np.nan if match is None else _number(match[2]) for match in matched])
     problems = {
         row: f"column '{name}' is '{value}', expected a number"
-        for row, value, match in zip(column.index, texts, matched, strict=True)
-        if value is not None and match is None
+        for row, value, number in zip(column.index, texts, values, strict=True)
+        if value is not None and not np.isfinite(number)
     }
     if any(bounded):
         remarks.append(
