@@ -5,6 +5,7 @@ import importlib
 import sys
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from sklearn.base import clone
@@ -158,3 +159,31 @@ def test_molecules_that_are_none_or_not_several():
         PriorClassifier("zoo:molecules").fit([None, *structures[1:]], y)
     with pytest.warns(UserWarning, match="y: all labels are '1', so that nothing else can be predicted"):
         PriorClassifier("zoo:molecules").fit(structures, [1] * 4)
+
+
+def test_what_stands_for_no_label_is_no_class():
+    structures = ["CCO", "CCN", "CCC", "CCCl"]
+    for missing in (float("nan"), None, " "):
+        with pytest.raises(ValueError, match="y: 1 of 4 labels are missing, the first at 2"):
+            PriorClassifier("zoo:molecules").fit(structures, ["a", "b", missing, "a"])
+    with pytest.raises(ValueError, match="y: expected numbers, got '>5' at 1; bounds such as '>5' are read from files"):
+        PriorRegressor("zoo:molecules").fit(structures, ["4", ">5", "6", "7"])
+
+
+def test_a_table_in_place_of_a_column_of_molecules():
+    frame = pandas.DataFrame({"id": ["a", "b"], "smiles": ["CCO", "CCN"]})
+    with pytest.raises(
+        DataError, match=r"X: expected one column of molecules, got a table of 2 columns \(id, smiles\)"
+    ):
+        PriorClassifier("zoo:molecules").fit(frame, [0, 1])
+    assert PriorClassifier("zoo:molecules").fit(frame[["smiles"]], [0, 1]).predict(frame["smiles"]).shape == (2,)
+
+
+def test_deviations_beside_predictions():
+    x, _ = blobs()
+    noise = np.random.default_rng(0).standard_normal(60)
+    regressor = PriorRegressor().fit(x, x @ [1, 2, 3, 4] + 3 * noise)
+    values, spread = regressor.predict(x, return_std=True)
+    assert np.array_equal(values, regressor.predict(x))
+    assert np.allclose(spread, 3, rtol=0.3)
+    assert PriorRegressor().fit(x, x @ np.ones((4, 2))).predict(x, return_std=True)[1].shape == (60, 2)

@@ -82,11 +82,11 @@ def adapt(
 
     A classification has the columns `prediction`, `probability_<class>` for each class, and `uncertainty`, the entropy
     of these probabilities divided by the logarithm of the number of classes: 0 is certain, 1 knows nothing. A
-    regression has `prediction` and `uncertainty`. If the prior knows the standard deviation of what will be measured,
-    that is the uncertainty. Else it is the standard error that a jackknife over the support rows gives: the
-    prior is adapted once more without each of them (without each of 50 groups of them, if they are more), all at once
-    as tasks of their own. It tells how far the prediction hangs on the choice of examples, not how noisy targets are,
-    and is empty for a single support row.
+    regression has `prediction` and `uncertainty`, the standard deviation of what will be measured, so that 95 % of the
+    measurements should lie within 1.96 of them. Where the prior does not know it, a jackknife over the support rows
+    tells: the prior is adapted once more without each of them (without each of 50 groups of them, if they are more),
+    all at once as tasks of their own, and what is left out is compared with what is predicted for it. It is empty
+    where fewer than two rows have labels.
 
     Molecules have two columns more, which tell how far the prior applies: `similarity_to_support` and
     `similarity_to_acquired` are the highest Tanimoto similarities to a molecule of the support, and of a sample of

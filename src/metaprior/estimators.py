@@ -17,7 +17,7 @@ from metaprior.checkpoint import read_card, resolve
 from metaprior.errors import DataError, missing
 from metaprior.evaluate import input_shape
 from metaprior.metric import Ridge
-from metaprior.predict import believe, predict_rows
+from metaprior.predict import believe, deviation, predict_rows
 from metaprior.prior import Prior
 from metaprior.tasks.columns import text
 from metaprior.tasks.episode import Examples
@@ -31,6 +31,8 @@ except ImportError as error:
     raise missing("scikit-learn", "tables", "using priors as scikit-learn estimators") from error
 
 __all__ = ["PriorClassifier", "PriorRegressor"]
+
+_STRUCTURES = ("molecules", "sequences")
 
 
 class _PriorEstimator(BaseEstimator):
@@ -49,11 +51,16 @@ class _PriorEstimator(BaseEstimator):
     def _rows(self, X: Any, card: Mapping[str, Any] | None = None) -> Any:
         """Return molecules or sequences as rows of features if the prior takes them and X holds them; else X."""
         inputs = (self._card() if card is None else card).get("inputs") or {}
-        if inputs.get("kind") not in ("molecules", "sequences"):
+        if inputs.get("kind") not in _STRUCTURES:
             return X
         if isinstance(X, str):
             raise DataError(f"X: expected several {inputs['kind']}, got one text: put it into a list, ['{X[:20]}']")
         given = X.to_numpy() if hasattr(X, "to_numpy") else X
+        if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] > 1 and given.dtype.kind in "OUS":
+            raise DataError(
+                f"X: expected one column of {inputs['kind']}, got a table of {given.shape[1]} columns"
+                f"{_named(X)}: give the column that holds them"
+            )
         molecules = list(given.ravel() if isinstance(given, np.ndarray) and given.shape[1:] == (1,) else given)
         if not any(isinstance(one, str) or type(one).__name__ == "Mol" for one in molecules):
             return X
@@ -83,11 +90,10 @@ class _PriorEstimator(BaseEstimator):
         x = torch.tensor(scaled, dtype=like.dtype, device=like.device)
         return x.unflatten(1, self.x_shape_)[None]
 
-    def _outputs(self, X: Any) -> Tensor:
-        """Return the prior's outputs for rows, `(N, C)` or `(N, D)`."""
+    def _queries(self, X: Any) -> Tensor:
+        """Return what is asked for as inputs `(1, N, *x)`."""
         check_is_fitted(self)
-        rows = validate_data(self, self._rows(X), dtype=np.float64, reset=False)
-        return predict_rows(self.prior_, self.state_, self._inputs(rows))[0].double().cpu()
+        return self._inputs(validate_data(self, self._rows(X), dtype=np.float64, reset=False))
 
 
 class PriorClassifier(ClassifierMixin, _PriorEstimator):
@@ -123,18 +129,18 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
             ValueError: if they cannot be used, or do not fit the prior.
         """
         card = self._card()
+        _need_labels(y)
         rows, y = validate_data(self, self._rows(X, card), y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, ids = np.unique(y, return_inverse=True)
-        structures = (card.get("inputs") or {}).get("kind") in ("molecules", "sequences")
-        if len(self.classes_) == 1 and structures:
+        inputs = card.get("inputs") or {}
+        if len(self.classes_) == 1 and inputs.get("kind") in _STRUCTURES:
             warnings.warn(
                 f"y: all labels are '{self.classes_[0]}', so that nothing else can be predicted", stacklevel=2
             )
         self._resolve(len(self.classes_), 10.0, rows, card)
-        inputs = card.get("inputs") or {}
         known = (inputs.get("target") or {}).get("classes")
-        if inputs.get("kind") in ("molecules", "sequences"):
+        if inputs.get("kind") in _STRUCTURES:
             from metaprior.molecules.labels import in_order
 
             known = in_order(map(text, self.classes_))
@@ -146,7 +152,8 @@ class PriorClassifier(ClassifierMixin, _PriorEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class for each row, `(N, C)`."""
-        outputs = self._outputs(X)
+        x = self._queries(X)
+        outputs = predict_rows(self.prior_, self.state_, x)[0].double().cpu()
         return outputs[:, torch.from_numpy(self.outputs_)].softmax(-1).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
@@ -164,14 +171,16 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
 
     Args:
         prior: a prior, a folder that `acquire` wrote, or a checkpoint file. A row holds an input as acquisition saw it,
-            flattened; or a SMILES or an RDKit Mol, as for `PriorClassifier`. If the prior was acquired on a table,
-            targets are standardised as they were there; if on molecules, by themselves; else they are left as they
-            are. None for a ridge head on the standardised features, for standardised targets.
+            flattened; or a SMILES, an RDKit Mol or a sequence, as for `PriorClassifier`. If the prior was acquired on
+            a table, or on values of a fixed unit, targets are standardised as they were there, after their logarithm
+            where that was predicted there (affinities in nM); if on other molecules or sequences, by themselves; else
+            they are left as they are. None for a ridge head on the standardised features, for standardised targets.
 
     Attributes:
         n_features_in_: F.
         prior_: the prior in evaluation mode.
         state_: its belief.
+        support_: what led to it, `(1, N, ...)`.
 
     Example:
         >>> regressor = PriorRegressor().fit([[0.0], [1.0], [2.0], [3.0]], [0.0, 2.0, 4.0, 6.0])
@@ -186,34 +195,88 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
             ValueError: if they cannot be used, or do not fit the prior.
         """
         card = self._card()
+        _need_numbers(y)
         rows, y = validate_data(self, self._rows(X, card), y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64)
         targets = y.reshape(len(y), -1)
         self._resolve(targets.shape[1], 1.0, rows, card)
+        inputs = card.get("inputs") or {}
+        fixed = inputs.get("target")
+        self.logarithm_ = fixed is not None and fixed.get("logarithm", False)
+        if self.logarithm_:
+            if (targets <= 0).any():
+                raise DataError(
+                    f"y: expected positive numbers, since their logarithm is predicted; got {targets.min():g}"
+                )
+            targets = np.log10(targets)
         self.y_mean_: Any = np.zeros(targets.shape[1])
         self.y_scale_: Any = np.ones(targets.shape[1])
-        if self.prior is None or (card.get("inputs") or {}).get("kind") in ("molecules", "sequences"):
+        if fixed is not None:
+            if fixed.get("kind", "regression") != "regression":
+                raise DataError(f"prior: was acquired on a table of classes, '{fixed['name']}'; expected targets")
+            self.y_mean_, self.y_scale_ = np.array([fixed["mean"]]), np.array([fixed["scale"]])
+        elif self.prior is None or inputs.get("kind") in _STRUCTURES:
             scaler = StandardScaler().fit(targets)
             self.y_mean_, self.y_scale_ = scaler.mean_, scaler.scale_
-        elif target := (card.get("inputs") or {}).get("target"):
-            if target["kind"] != "regression":
-                raise DataError(f"prior: was acquired on a table of classes, '{target['name']}'; expected targets")
-            self.y_mean_, self.y_scale_ = np.array([target["mean"]]), np.array([target["scale"]])
         self.flat_ = y.ndim == 1
         x = self._inputs(rows)
         standard = torch.tensor((targets - self.y_mean_) / self.y_scale_, dtype=x.dtype, device=x.device)
-        self.state_ = believe(self.prior_, Examples(x, standard[None]))
+        self.support_ = Examples(x, standard[None])
+        self.state_ = believe(self.prior_, self.support_)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the prediction for each row, `(N,)` or `(N, D)` as the targets were."""
-        values = self._outputs(X).numpy() * self.y_scale_ + self.y_mean_
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return the prediction for each row, `(N,)` or `(N, D)` as the targets were.
+
+        Args:
+            X: rows `(N, F)`, or what stands for them.
+            return_std: return the standard deviations of what will be measured too, as the prior says them or a
+                jackknife of the support; in powers of ten if logarithms are predicted.
+        """
+        x = self._queries(X)
+        values = predict_rows(self.prior_, self.state_, x)[0].double().cpu().numpy() * self.y_scale_ + self.y_mean_
+        values = self._as_given(10**values if self.logarithm_ else values)
+        if not return_std:
+            return values
+        spread = deviation(self.prior_, self.state_, self.support_, x)[0].double().cpu().numpy() * abs(self.y_scale_)
+        return values, self._as_given(spread)
+
+    def _as_given(self, values: np.ndarray) -> np.ndarray:
         return values[:, 0] if self.flat_ else values
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _named(X: Any) -> str:
+    """Return the names of the columns of a data frame, for a message."""
+    return f" ({', '.join(map(str, X.columns))})" if hasattr(X, "columns") else ""
+
+
+def _need_labels(y: Any) -> None:
+    """Raise DataError if a class is missing, which in a list of texts would be a class of its own."""
+    texts = np.asarray(y, dtype=object)
+    missing = [at for at, one in enumerate(texts.ravel()) if one is None or one != one or not str(one).strip()]
+    if missing and texts.ndim == 1:
+        raise DataError(
+            f"y: {len(missing)} of {len(texts)} labels are missing, the first at {missing[0]}: NaN, None or an empty "
+            "text is no class; leave these rows out"
+        )
+
+
+def _need_numbers(y: Any) -> None:
+    """Raise DataError if a target is a text that is no number, such as a bound."""
+    for at, one in enumerate(np.asarray(y, dtype=object).ravel()):
+        if not isinstance(one, str):
+            continue
+        try:
+            float(one)
+        except ValueError as error:
+            raise DataError(
+                f"y: expected numbers, got '{one}' at {at}; bounds such as '>5' are read from files alone, by `adapt`"
+            ) from error
 
 
 def _positions(classes: np.ndarray, known: list[str]) -> np.ndarray:

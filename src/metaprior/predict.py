@@ -1,4 +1,4 @@
-"""Adapting and predicting as a user of an acquired prior does: one task, any number of queries, with error bars.
+"""Adapting and predicting as a user of an acquired prior does: one task, any number of queries, with deviations.
 
 Axis letters: T tasks, N support, Q query, G groups of the support, C classes, D target features.
 """
@@ -79,7 +79,7 @@ def predict_rows(prior: Prior, state: Tree, x: Tensor | Inputs) -> Tensor:
 
 @torch.no_grad()
 def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs, about: Tree = None) -> Tensor:
-    """Return how far values may be from what is predicted: by the prior itself if it knows, else by the jackknife.
+    """Return how far from what is predicted values will be measured: as the prior itself knows, or by the jackknife.
 
     Args:
         prior: in evaluation mode.
@@ -110,10 +110,12 @@ def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs, 
 
 @torch.no_grad()
 def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree = None) -> Tensor:
-    """Return the standard error of predictions by adapting without each of G groups of the support set.
+    """Return the standard deviation of what will be measured, by adapting without each of G groups of the support set.
 
-    With predictions p_1 to p_G and their mean p, it is sqrt((G - 1) / G * sum (p_g - p)^2). Each group is a task with a
-    mask over the support set.
+    With predictions p_1 to p_G, it is sqrt(mean over examples (y_n - p_g(n)(x_n))^2 + variance over groups p_g(x)),
+    where g(n) is the group that example n is left out with: how far what was left out is from what is predicted for
+    it, which has the noise of the targets in it, and how far the prediction hangs on the choice of examples. Each group
+    is a task with a mask over the support set.
 
     Args:
         prior: in evaluation mode.
@@ -124,7 +126,8 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree =
     Returns:
         `(1, Q, D)`; NaN if there is only one example, or none.
 
-    Source: Efron & Stein 1981, "The jackknife estimate of variance"; groups by Shao & Wu 1989.
+    Source: Barber et al. 2021 (arXiv 1905.02928), the jackknife+, and by groups CV+. Differs: the standard deviation of
+    the distribution whose quantiles bound the interval there.
 
     Example:
         >>> from torch import nn
@@ -132,6 +135,9 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree =
         >>> x = torch.tensor([[[1.0], [2.0], [3.0]]])
         >>> prior = Ridge(nn.Flatten(), outputs=1, penalty=1e-6, scale=1.0)
         >>> bool((jackknife(prior, Examples(x, 2 * x), x) < 1e-3).all())
+        True
+        >>> noisy = 2 * x + torch.tensor([[[0.5], [-0.5], [0.5]]])
+        >>> bool((jackknife(prior, Examples(x, noisy), x) > 0.5).all())
         True
     """
     if support.size < 2:
@@ -141,14 +147,16 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree =
     member = torch.arange(support.size, device=tensors(support)[0].device) % groups
     without = member != torch.arange(groups, device=member.device)[:, None]
 
-    def predicted(mask: Tensor) -> Tensor:
+    def predicted(mask: Tensor) -> tuple[Tensor, Tensor]:
         tasks = mask.shape[0]
         repeated = map_tensors(lambda leaf: leaf.expand(tasks, *leaf.shape[1:]), (support.x, support.y))
         told = map_tensors(lambda leaf: leaf.expand(tasks, *leaf.shape[1:]), about)
-        start = prior.start(tasks, told)
-        return predict_rows(prior, prior.observe(start, Examples(repeated[0], repeated[1], mask)), x)
+        state = prior.observe(prior.start(tasks, told), Examples(repeated[0], repeated[1], mask))
+        return predict_rows(prior, state, x), predict_rows(prior, state, support.x)
 
     # So many tasks at once that they hold about as many inputs as one full batch of queries.
     chunk = max(1, ROWS // (support.size + min(x.shape[1], ROWS)))
-    replicates = map_chunks(predicted, chunk, without)
-    return replicates.var(0, correction=0, keepdim=True).mul(groups - 1).sqrt()
+    replicates, fitted = map_chunks(predicted, chunk, without)
+    left_out = fitted[member, torch.arange(support.size, device=member.device)]
+    squares = (support.y - left_out).square().mean(1, keepdim=True)
+    return (replicates.var(0, correction=0, keepdim=True) + squares).sqrt()

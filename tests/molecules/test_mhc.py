@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from metaprior import MAML, Ridge, data
+from metaprior import MAML, Ridge, adapt, data, save
 from metaprior.errors import DataError
+from metaprior.estimators import PriorRegressor
 from metaprior.molecules import PeptideMHC, assay_protocol
 from metaprior.molecules.mhc import log_affinity
 from metaprior.nets import MLP
@@ -93,3 +94,24 @@ def test_real_alleles(monkeypatch):
     source = PeptideMHC(featuriser="composition")
     assert [len(source.names(split)) for split in SPLITS] == [76, 8, 18]
     assert sum(source.sizes("test")) == 8899
+
+
+def test_the_estimator_takes_affinities_as_files_do(tmp_path):
+    """Values in nM in, values in nM out, and deviations in powers of ten."""
+    source = PeptideMHC(shots=8, queries=8, least=5, about="none")
+    prior = Ridge.for_tasks(source.spec, MLP(source.spec.x_shape[0], hidden=(8,)))
+    save(prior, tmp_path / "run", inputs=source.inputs)
+    peptides = ["LLAAGGGGG", "GGGGGGGGG", "LLLLAGGGG", "GALLGGGGG", "LGGGGGGGG", "GGAGGGGGG", "GGLLGGGGG", "GGGGGALLL"]
+    values = [20_000 / 10 ** min(4, text.count("L") + text.count("A")) for text in peptides]
+    (tmp_path / "support.csv").write_text(
+        "peptide,affinity\n" + "".join(f"{text},{value}\n" for text, value in zip(peptides, values, strict=True))
+    )
+    (tmp_path / "query.csv").write_text("peptide\nLLGGGGGGG\nGGGGGGGGA\n")
+    files = adapt(tmp_path / "run", tmp_path / "support.csv", tmp_path / "query.csv")
+    regressor = PriorRegressor(tmp_path / "run").fit(peptides, values)
+    found, spread = regressor.predict(["LLGGGGGGG", "GGGGGGGGA"], return_std=True)
+    assert found == pytest.approx(files["prediction"], rel=1e-4)
+    assert spread == pytest.approx(files["uncertainty"], rel=1e-4)
+    assert (spread > 0).all()
+    with pytest.raises(ValueError, match="y: expected positive numbers, since their logarithm is predicted; got -5"):
+        regressor.fit(peptides, [-5, *values[1:]])

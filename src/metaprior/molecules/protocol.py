@@ -16,6 +16,7 @@ from torch import Tensor
 
 from metaprior.errors import DataError, MetapriorError, missing
 from metaprior.molecules.assays import AssaySource
+from metaprior.predict import deviation
 from metaprior.prior import Prior
 from metaprior.tasks.episode import Episode
 from metaprior.tasks.source import Split
@@ -224,8 +225,8 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> float:
 def predictor_of(method: Method, kind: str) -> Callable[[Episode], Said]:
     """Return what a method makes of an episode of one task: probabilities of the class 1, or values, `(Q,)`.
 
-    With values come their standard deviations, where a prior says them, or a regressor whose `predict` takes
-    `return_std`.
+    With values come their standard deviations, as a prior says them, or a jackknife of the support, or a regressor
+    whose `predict` takes `return_std`.
 
     Raises:
         MetapriorError: if it is no method, or not for this kind of tasks.
@@ -256,7 +257,10 @@ def _by_prior(prior: Prior, episode: Episode) -> Said:
     found = prior.predict(state, episode.query.x)[0].cpu()
     if episode.ways is not None:
         return found[:, :2].softmax(-1)[:, 1]
-    spread = prior.deviation(state, episode.query.x)
+    if episode.support.size < 2:
+        spread = prior.deviation(state, episode.query.x)
+    else:
+        spread = deviation(prior, state, episode.support, episode.query.x, episode.about)
     return found[:, 0], None if spread is None else spread[0, :, 0].cpu()
 
 
