@@ -86,7 +86,7 @@ def adapt(
     measurements should lie within 1.96 of them. Where the prior does not know it, a jackknife over the support rows
     tells: the prior is adapted once more without each of them (without each of 50 groups of them, if they are more),
     all at once as tasks of their own, and what is left out is compared with what is predicted for it. It is empty
-    where fewer than two rows have labels.
+    where fewer than two rows have labels, or all of these are equal.
 
     Molecules have two columns more, which tell how far the prior applies: `similarity_to_support` and
     `similarity_to_acquired` are the highest Tanimoto similarities to a molecule of the support, and of a sample of
@@ -139,6 +139,8 @@ def adapt(
     """
     if out is not None:
         check_writable(out)
+        if Path(out).suffix.lower() not in ("", ".csv", ".txt"):
+            raise DataError(f"out: predictions are written as CSV; expected a name that ends in .csv, got {out}")
         for name, file in (("support", support), ("query", query)):
             if isinstance(file, str | Path) and Path(out).resolve() == Path(file).resolve():
                 raise DataError(f"out: {out} is the {name}, which would be lost; name another file")
@@ -247,7 +249,7 @@ def _predicted(prior: Prior, task: OwnTask) -> tuple[list[str], list[tuple[Any, 
     if task.classes is not None:
         return _classified(prediction[0], task.classes)
     values = prediction[0, :, 0].double() * task.scale + task.mean
-    spread = deviation(prior, state, support, x, about)[0, :, 0].double() * abs(task.scale)
+    spread = deviation(prior, state, support, x, about)[0, :, 0].double() * (abs(task.scale) or math.nan)
     values = 10**values if task.logarithm else values
     return ["prediction", "uncertainty"], list(zip(values.tolist(), spread.tolist(), strict=True))
 

@@ -1,12 +1,14 @@
 """Deep kernel transfer against exact answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from metaprior import DKT, acquire, evaluate
-from metaprior.errors import UnknownNameError
+from metaprior.errors import MetapriorError, UnknownNameError
 from metaprior.nets import MLP
 from metaprior.predict import deviation
 from metaprior.tasks import Examples, Linear, Sinusoid
@@ -88,3 +90,8 @@ def test_the_deviation_column_is_its_own():
 def test_wrong_arguments():
     with pytest.raises(UnknownNameError, match="unknown objective 'evidense'"):
         DKT(nn.Flatten(), objective="evidense")
+    spec = ToyTasks("classification", (4,), outputs=2).spec
+    with pytest.raises(MetapriorError, match="inputs: expected 0 or 4, as many as the tasks have, got 3"):
+        DKT.for_tasks(spec, inputs=3)
+    with pytest.raises(MetapriorError, match="inputs: those of these tasks are for 'gin' alone; expected 0, got 4"):
+        DKT.for_tasks(replace(spec, net="gin"), inputs=4)

@@ -46,6 +46,16 @@ def test_padding_attracts_nothing_and_nothing_stays_put():
     assert settle(query, patterns, torch.tensor([False, False]), 1.0, 3).tolist() == query.tolist()
 
 
+def test_nothing_stored_has_gradients():
+    patterns = torch.randn(2, 3, 4, generator=RANDOM).requires_grad_()
+    query = torch.randn(2, 1, 4, generator=RANDOM).requires_grad_()
+    settle(query, patterns, torch.tensor([[True, True, False], [False] * 3]), 1.0, 2).square().sum().backward()
+    assert patterns.grad.isfinite().all()
+    assert patterns.grad[0, :2].abs().min() > 0
+    assert patterns.grad[1].abs().max() == patterns.grad[0, 2].abs().max() == 0
+    torch.testing.assert_close(query.grad[1], 2 * query[1].detach())
+
+
 def test_one_update_is_attention():
     net = MLP(4, hidden=(8,))
     prior = Hopfield(net, heads=1)

@@ -15,6 +15,7 @@ from metaprior.molecules.splits import scaffold
 from metaprior.nets import MLP
 
 pytest.importorskip("rdkit")
+TWICE = pytest.mark.filterwarnings("ignore:file. .* have several labels in one assay")
 
 
 def old_assays(tmp_path, wide: bool):
@@ -64,6 +65,7 @@ def dated(tmp_path, assays=4):
     return path
 
 
+@TWICE
 @pytest.mark.parametrize("by", ["random", "scaffold", "cluster", "time"])
 def test_molecules_may_be_divided_instead(tmp_path, by):
     path = dated(tmp_path)
@@ -91,6 +93,7 @@ def test_molecules_may_be_divided_instead(tmp_path, by):
         assert max(map(year.get, queries["train"])) <= min(map(year.get, queries["test"])), "the first time counts"
 
 
+@TWICE
 def test_an_assay_that_has_nothing_to_ask_is_left_out(tmp_path):
     path = dated(tmp_path)
     old = [f"{text},old,{at % 2},1990-01-01" for at, text in enumerate(nci_smiles(90)[80:])]
@@ -100,6 +103,7 @@ def test_an_assay_that_has_nothing_to_ask_is_left_out(tmp_path):
     assert "old" not in source.names("test")
 
 
+@TWICE
 def test_a_run_keeps_its_splits(tmp_path):
     path = dated(tmp_path)
     for by, time in (("task", None), ("time", "when")):
@@ -113,6 +117,7 @@ def test_a_run_keeps_its_splits(tmp_path):
     assert kept["splits"]["test"]
 
 
+@TWICE
 def test_splits_that_cannot_be(tmp_path):
     path = dated(tmp_path)
     with pytest.raises(UnknownNameError, match="by"):
@@ -143,3 +148,38 @@ def test_ones_own_assays_that_cannot_be_used(tmp_path):
         _ = AssayTable(path, task="assay", target="active").spec
     with pytest.warns(UserWarning, match="skipped 1 bad rows"):
         _ = AssayTable(path, task="assay", target="active", skip_bad=True).spec
+
+
+def test_what_was_measured_twice_is_in_no_support_and_its_query(tmp_path):
+    smiles = nci_smiles(60)
+    lines = [f"{text},a{k},{at % 7 + k}" for at, text in enumerate(smiles) for k in range(4)]
+    lines += [f"{text},a0,{at % 7 + 2}" for at, text in enumerate(smiles)]
+    path = tmp_path / "twice.csv"
+    path.write_text("\n".join(["smiles,assay,ic", *lines]))
+    source = AssayTable(path, "assay", "ic", kind="regression", shots=8, splits=(1, 0, 0))
+    with pytest.warns(UserWarning, match="file: 60 structures have several labels in one assay; their median counts"):
+        part = source.assays("train")
+    assert part.counts.tolist() == [60] * 4
+    for at in range(4):
+        own = slice(int(part.starts[at]), int(part.starts[at] + part.counts[at]))
+        assert part.molecule[own].unique().numel() == 60
+    first = part.values[: part.counts[0]].tolist()
+    place = {text: at for at, text in enumerate(featurise(smiles).smiles)}
+    found = [part.smiles[at] for at in part.molecule[: part.counts[0]].tolist()]
+    assert first == [place[text] % 7 + 1 for text in found]
+
+
+def test_how_columns_were_read_is_told(tmp_path):
+    smiles = nci_smiles(40)
+    path = tmp_path / "wide.csv"
+    lines = [f"{text},{at},{at / 7:.2f},{'>10' if at % 5 else at},{2**at % 11}.5" for at, text in enumerate(smiles)]
+    path.write_text("\n".join(["smiles,cid,ki,ic50,ec50", *lines]))
+    source = AssayTable(path, kind="regression", shots=4)
+    with pytest.warns(UserWarning, match="file: ") as told:
+        names = [name for split in ("train", "valid", "test") for name in source.names(split)]
+    assert sorted(names) == ["ec50", "ic50", "ki"]
+    said = [str(one.message) for one in told]
+    assert "file: took these columns for assays: ki, ic50, ec50, and none of cid; `target` names them" in said
+    assert any(text.startswith("file: column 'ic50': 32 of 40 values lie beyond a bound") for text in said)
+    with pytest.raises(DataError, match=r"column 'ki' of .* has 0, 0.14, .* and 35 more; .* the kind 'regression'"):
+        _ = AssayTable(path, target="ki").spec

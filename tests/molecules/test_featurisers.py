@@ -24,6 +24,11 @@ def test_descriptors_are_those_of_rdkit():
     assert np.allclose(found.rows.dense(torch.arange(2)).numpy(), expected, atol=1e-4)
 
 
+def test_a_polymer_has_no_descriptors():
+    found = featurise(["CCO", "C" * 10_000], "morgan+descriptors")
+    assert found.problems == {1: "it has 10000 heavy atoms; descriptors are computed for at most 1000"}
+
+
 def test_descriptors_are_standardised_by_what_they_were_fitted_to():
     names = ["MolWt", "RingCount"]
     rows = featurise(nci_smiles(200), Descriptors(names)).rows
@@ -59,5 +64,8 @@ def test_unknown_featurisers_and_settings():
         featurise(["C"], "morgn")
     with pytest.raises(DataError, match="featuriser: 'morgan' cannot be built from"):
         featuriser_of({"name": "morgan", "bits": 3})
+    for part, net in (("graph", "gin"), ("smiles_tokens", "transformer")):
+        with pytest.raises(DataError, match=rf"parts: expected features for any network; '{part}' is for '{net}'"):
+            _ = Joined(["morgan", part]).width
     with pytest.raises(DataError, match="has no descriptor 'MolWeight'"):
         featurise(["C"], {"name": "descriptors", "names": ["MolWeight"]})

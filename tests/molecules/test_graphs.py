@@ -69,6 +69,7 @@ def test_a_bond_is_the_same_from_both_of_its_ends():
         ("c1ccccc1", "C1CCCCC1"),
         ("C[NH3+]", "CN"),
         ("CO", "CS"),
+        ("C[C@H]1CC[C@@H](C)CC1", "C[C@H]1CC[C@H](C)CC1"),
         ("*C", "[Og]C"),
     ],
 )

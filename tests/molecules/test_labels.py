@@ -112,8 +112,28 @@ def test_what_was_not_measured_is_no_class():
 
 
 def test_a_text_for_each_row_is_no_class():
-    with pytest.raises(DataError, match=r"column 'ic50' has 12 different texts \('1 nM', '10 nM', '11 nM', ...\)"):
-        read_labels(pandas.Series([f"{value} nM" for value in range(12)][:12], name="ic50").replace("0 nM", "99 nM"))
+    with pytest.raises(DataError, match=r"column 'note' has 12 different texts \('no 0', 'no 1', 'no 10', ...\)"):
+        read_labels(pandas.Series([f"no {value}" for value in range(12)], name="note"))
+
+
+@pytest.mark.parametrize("unit", ["nM", " µM", "%", " mg/mL", " nmol/L"])
+def test_units_beside_numbers_are_refused(unit):
+    with pytest.raises(
+        DataError, match=r"support: column 'y' has '3.*'; expected numbers alone, their unit in the column"
+    ):
+        read_labels(column(*[f"{value}{unit}" for value in (3, 5, 3, 5, 3, 5)]))
+    assert read_labels(column("2D", "3D", "2D")).classes == ["2D", "3D"]
+
+
+def test_words_for_nothing_are_missing_labels():
+    found = read_labels(column("1.5", "NA", "None", "2.5", "nan"))
+    assert found.values[found.known].tolist() == [1.5, 2.5]
+    assert found.remarks == ["column 'y': 'NA' among numbers was taken to be a label that is missing, 3 times"]
+    found = read_labels(column("None", "mild", "NA", "None"))
+    assert found.classes == ["None", "mild"]
+    assert found.known.tolist() == [True, True, False, True]
+    with pytest.raises(DataError, match="support: column 'y' has no labels, only 'NA'"):
+        read_labels(column("NA", "nan"))
 
 
 def test_a_number_too_large_to_be_one_is_a_problem_of_its_row():

@@ -143,7 +143,9 @@ def test_salts_and_duplicates_are_told(run, files):
         adapt(run, support, query)
     texts = [str(one.message) for one in told]
     assert any("1 salts, mixtures or charged structures" in text and "row 3: kept" in text for text in texts)
-    assert any("1 structures occur more than once, 1 of them with labels that contradict" in text for text in texts)
+    assert any(
+        "one of the structures occurs more than once, 1 of them with labels that contradict" in text for text in texts
+    )
     assert any("rows 6, 7" in text for text in texts)
 
 
@@ -228,3 +230,39 @@ def test_a_library_is_predicted_some_molecules_at_a_time(run, files, tmp_path):
     library.write_text("smiles\n" + "\n".join(2 * plain()[:600]) + "\n")
     support.write_text(support.read_text().replace("SMILES", "smiles"))
     assert len(adapt(run, support, library, target="active")) == 1200
+
+
+@pytest.mark.filterwarnings("ignore:support. 20 labels")
+def test_equal_values_say_nothing_of_how_uncertain_they_are(run, files):
+    support, query = files(lambda frame: frame.assign(logp="5.0"), columns=("logp",))
+    with pytest.warns(UserWarning, match="support: column 'logp': all values are 5, so nothing shows what is higher"):
+        result = adapt(run, support, query, kind="regression")
+    assert set(result["prediction"]) == {5.0}
+    assert all(math.isnan(value) for value in result["uncertainty"])
+
+
+def test_names_that_read_as_nothing_are_kept(run, files):
+    names = ["NA", "None", "null", "nan", "N/A"]
+
+    def called(frame):
+        frame.loc[:4, "id"] = names
+        return frame
+
+    support, query = files(lambda frame: frame.assign(active=frame["active"].replace("inactive", "None")), called)
+    result = adapt(run, support, query)
+    assert result["id"][:5] == names
+    assert result.columns[3:6] == ("prediction", "probability_None", "probability_active")
+
+
+def test_columns_and_files_that_cannot_be(run, files, tmp_path):
+    support, query = files(columns=("active", "logp"))
+    with pytest.raises(DataError, match="target: expected different columns, got active, active"):
+        adapt(run, support, query, target=["active", "active"])
+    with pytest.raises(DataError, match=r"out: predictions are written as CSV; .* got .*scored.xlsx"):
+        adapt(run, support, query, tmp_path / "scored.xlsx")
+    with pytest.raises(DataError, match=r"column 'logp' has \d+ different texts \('-\d\.\d{4}', "):
+        adapt(run, support, query, target="logp", kind="classification")
+    other = tmp_path / "other.csv"
+    pandas.read_csv(query).rename(columns={"SMILES": "structure"}).to_csv(other, index=False)
+    found = adapt(run, support, other, target="active")
+    assert found.understood[0].endswith("; 'SMILES' is what they are of, and 'structure' that of the query")

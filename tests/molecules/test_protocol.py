@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from metaprior import MAML, ProtoNet, Ridge, acquire
 from metaprior.controls import FineTune
+from metaprior.errors import DataError, MetapriorError
 from metaprior.hyper import Hypernet
 from metaprior.molecules import NCI, AssayTable, MultitaskProbe, assay_protocol
 from metaprior.molecules.protocol import scores_of
@@ -62,6 +63,22 @@ def test_deviations_come_from_priors_and_regressors_that_say_them():
         assert 0 < row["calibration_error"] < 0.6
         assert 0 < row["coverage"] <= 1
     assert np.isnan(silent["coverage"])
+
+
+def test_what_cannot_be_scored_is_told():
+    tasks = AssayTable("examples/molecules_assay.csv", target="activity", by="random", splits=(0.5, 0.0, 0.5))
+    with pytest.raises(DataError, match="sizes: expected at least one size of the support, got none"):
+        assay_protocol(KNeighborsRegressor(), tasks, [])
+    with pytest.raises(MetapriorError, match="method: KNeighborsRegressor gives no probabilities of classes"):
+        assay_protocol(KNeighborsRegressor(), tasks, [8], draws=1)
+
+
+def test_a_prior_that_knows_no_deviation_has_that_of_the_jackknife():
+    tasks = AssayTable(
+        "examples/molecules_assay.csv", target="logp", kind="regression", by="random", splits=(0.5, 0.0, 0.5)
+    )
+    row = assay_protocol(Ridge.for_tasks(tasks.spec, MLP(2048, hidden=(8,))), tasks, [8], draws=4).rows[0]
+    assert 0.6 < row["coverage"] <= 1
 
 
 def test_one_class_of_queries_has_no_auroc_and_warns_of_nothing():

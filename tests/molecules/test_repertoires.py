@@ -44,6 +44,11 @@ def test_what_is_wrong_is_told():
     assert found.problems[0].startswith("sequence 2 of the repertoire: 'CA*F' has '*' at position 3")
     assert [found.problems[at] for at in (1, 2, 4)] == ["the repertoire is empty"] * 3
     assert found.notes == {3: "2 sequences beyond the first 4 were left out"}
+    found = featurise(["C" + "A" * 30 + "F;CASSF", "CASSF"], READS)
+    assert found.notes == {
+        0: "letters in the middle of 1 sequences longer than 28 were left out",
+        1: "a repertoire of one sequence",
+    }
 
 
 def test_repertoires_that_share_sequences_are_alike():

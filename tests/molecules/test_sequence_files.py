@@ -197,7 +197,10 @@ def test_affinities_are_read_and_predicted_in_nanomolar(mhc, tmp_path, monkeypat
 
 
 def test_ones_own_tables_of_sequences(tmp_path):
-    rows = "".join(f"CASS{'LW'[at % 2] * 3}{'AGSTND'[at % 6]}F,e{at % 8},{at % 2}\n" for at in range(240))
+    rows = "".join(
+        f"CASS{'LW'[at % 2] * 3}{'AGSTND'[at % 6]}{'VIYQ'[at // 8 % 4]}{'KREH'[at // 32 % 4]}F,e{at % 8},{at % 2}\n"
+        for at in range(128)
+    )
     file = write(tmp_path, "old.csv", "cdr3,epitope,binds\n" + rows)
     source = AssayTable(file, task="epitope", target="binds", shots=4, featuriser="blosum")
     assert source.inputs["kind"] == "sequences"

@@ -71,7 +71,7 @@ def test_times_are_ordered_as_times():
     assert split_molecules(["C"] * 4, "time", shares, times=dates) == {"train": [1, 3], "valid": [0], "test": [2]}
     assert split_molecules(["C"] * 4, "time", shares, times=["10", "9", "11", "8"])["train"] == [1, 3]
     for wrong, message in (
-        (["9/1/2010", *dates[1:]], "expected a number or a date as 2010-09-30, got '9/1/2010' for the molecule at 0"),
+        (["9/1/2010", *dates[1:]], "expected a number or a date as 2010-09-30 or 2010/9/30, got '9/1/2010', number 1"),
         ([*dates[:3], None], "got None for that at 3"),
         ([1.0, float("nan"), 2.0, 3.0], "got nan for that at 1"),
         ([1.0, *dates[1:]], "expected numbers alone or dates alone"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaprior.tasks.columns import FEW, column_kinds, numbers_in, target_of, text, texts
+from metaprior.tasks.columns import FEW, NOTHING, column_kinds, numbers_in, target_of, text, texts, without_words
 
 
 @given(st.integers(-(10**15), 10**15))
@@ -45,3 +45,15 @@ def test_few_integers_are_classes_and_many_are_not():
     assert target_of(few, "regression") == ("regression", True)
     assert target_of(few, "classification") == ("classification", False)
     assert target_of(pandas.Series(["yes", "no"]), "auto") == ("classification", False)
+
+
+@given(st.lists(st.sampled_from(["1", "2.5", "NA", "nan", "None", "low", "null"]), min_size=1))
+def test_words_for_nothing_are_missing_and_all_else_is_left(given_values):
+    values = pandas.Series(given_values)
+    found = without_words(values)
+    kept = found.notna()
+    assert not {value.lower() for value in found[kept]} & NOTHING
+    assert found[kept].equals(values[kept])
+    others = [value for value in given_values if value.lower() not in NOTHING | {"none"}]
+    numeric = sum(value != "low" for value in others) > len(others) / 2
+    assert set(values[~kept].str.lower()) <= NOTHING | ({"none"} if numeric else set())

@@ -70,3 +70,15 @@ def test_good_rows_are_kept_and_bad_ones_named():
 def test_columns_may_be_set_apart_by_others(tmp_path, separator):
     (tmp_path / "a.csv").write_text(f"name{separator}x{separator}y\na{separator}1{separator}2\n")
     assert list(read_table(tmp_path / "a.csv", "file").columns) == ["name", "x", "y"]
+
+
+def test_only_a_blank_is_missing(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("id,size\nNA,1\nnull,NA\n,2\n")
+    assert read_table(file, "file")["id"].fillna("blank").tolist() == ["NA", "null", "blank"]
+
+
+def test_of_many_bad_rows_the_first_are_named():
+    frame = pandas.DataFrame({"size": ["1", *["big"] * 20]}, index=range(2, 23))
+    with pytest.warns(UserWarning, match=r"skipped 20 bad rows of a.csv: row 3: .* row 7: .*; and 15 more$"):
+        assert len(good_rows(frame, problems(frame, {"size": "number"}), "file", "a.csv", skip_bad=True)) == 1

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from metaprior.errors import MetapriorError
 from metaprior.gaussian.belief import LEAST_NOISE, ProcessPrior, signed
 from metaprior.gaussian.kernels import DeepKernel, Form
 from metaprior.gaussian.process import condition, evidence
@@ -44,9 +45,18 @@ class DeepKernelPrior(ProcessPrior):
 
     @classmethod
     def for_tasks(cls, spec: TaskSpec, net: nn.Module | None = None, seed: int = 0, **arguments: Any) -> Self:
-        """Build with a network of features; `inputs=True` stands for as many inputs as there are."""
-        if arguments.get("inputs") is True:
-            arguments["inputs"] = math.prod(spec.x_shape)
+        """Build with a network of features; `inputs=True` stands for as many inputs as there are.
+
+        Raises:
+            MetapriorError: if `inputs` is neither 0 nor their number, or they mean something to their network alone.
+        """
+        width, asked = math.prod(spec.x_shape), arguments.get("inputs", 0)
+        if asked and spec.net is not None:
+            raise MetapriorError(f"inputs: those of these tasks are for '{spec.net}' alone; expected 0, got {asked}")
+        if asked is not True and asked not in (0, width):
+            raise MetapriorError(f"inputs: expected 0 or {width}, as many as the tasks have, got {asked}")
+        if asked is True:
+            arguments["inputs"] = width
         return cls(default_net(spec, None, seed) if net is None else net, **({"outputs": spec.outputs} | arguments))
 
     @abstractmethod

@@ -35,10 +35,12 @@ def settle(queries: Tensor, patterns: Tensor, real: Tensor, sharpness: float, up
         >>> settle(torch.tensor([[0.6, 0.4, 0.0]]), patterns, torch.ones(3, dtype=torch.bool), 8.0, 5)[0].round()
         tensor([1., 0., 0.])
     """
+    stored = real.any(-1)[..., None, None]
+    # Where nothing is stored all is attended to and nothing moves, since a softmax over nothing has no gradient.
+    left_out = ~(real[..., None, :] | ~stored)
     for _ in range(updates):
-        scores = (sharpness * queries @ patterns.transpose(-2, -1)).masked_fill(~real[..., None, :], -torch.inf)
-        moved = torch.where(real[..., None, None, :].any(-1), scores.softmax(-1) @ patterns, queries)
-        queries = moved
+        scores = (sharpness * queries @ patterns.transpose(-2, -1)).masked_fill(left_out, -torch.inf)
+        queries = torch.where(stored, scores.softmax(-1) @ patterns, queries)
     return queries
 
 

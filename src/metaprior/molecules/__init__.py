@@ -7,6 +7,7 @@ from metaprior.molecules.assay_table import AssayTable
 from metaprior.molecules.conformers import Conformer, Conformers, embed, read_conformers
 from metaprior.molecules.deeprc import DeepRC
 from metaprior.molecules.diffusion import MoleculeDiffusion
+from metaprior.molecules.fingerprints import AtomPairs, Torsions
 from metaprior.molecules.fsmol import FSMol
 from metaprior.molecules.generative import Generative, GenerativePrior
 from metaprior.molecules.graph_net import GraphNet
@@ -30,6 +31,7 @@ __all__ = [
     "QM7",
     "Aligned",
     "AssayTable",
+    "AtomPairs",
     "Composition",
     "Conformer",
     "Conformers",
@@ -51,6 +53,7 @@ __all__ = [
     "SmilesTokens",
     "SumPooled",
     "Titan",
+    "Torsions",
     "ToxicityTasks",
     "assay_protocol",
     "embed",

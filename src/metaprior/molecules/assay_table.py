@@ -1,6 +1,8 @@
 """One's own assays as tasks: one file with a row for each measurement, or with a column for each assay."""
 
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -10,14 +12,16 @@ import numpy as np
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
 from metaprior.molecules.dealing import QUERY, roles_of
-from metaprior.molecules.featurise import Featurised, featurise
-from metaprior.molecules.labels import read_labels
-from metaprior.molecules.own_rows import read_inputs
+from metaprior.molecules.featurise import Featurised
+from metaprior.molecules.label_columns import identifies, numbers_rows
+from metaprior.molecules.labels import Labels, read_labels
+from metaprior.molecules.own_rows import SHOWN, read_inputs, usable
+from metaprior.molecules.replicates import merged
 from metaprior.molecules.splits import Rule, Splits, moments, split_molecules
 from metaprior.molecules.structure import Salts
 from metaprior.registry import sources
-from metaprior.tasks.columns import texts
-from metaprior.tasks.rows import good_rows, need_columns
+from metaprior.tasks.columns import Frame, texts, without_words
+from metaprior.tasks.rows import need_columns
 from metaprior.tasks.source import Split
 from metaprior.tasks.splits import split_names
 
@@ -25,14 +29,15 @@ __all__ = ["AssayTable"]
 
 
 class _Measured(NamedTuple):
-    """Molecules; of each label its assay, molecule and value; names of the assays; and times of molecules, if any."""
+    """Structures by the rows that have them; of each label its assay, the first row of its structure, and its value;
+    names of the assays; and the oldest moment of each structure by its first row, if there are times."""
 
     found: Featurised
     owner: np.ndarray
     molecule: np.ndarray
     values: np.ndarray
     names: list[str]
-    times: list[Any] | None
+    oldest: dict[int, Any] | None
 
 
 @sources.register("assays")
@@ -40,7 +45,8 @@ class AssayTable(AssaySource):
     """Tasks from one's own assays, to acquire a prior on them.
 
     Assays are divided into the three splits by their names, or else their molecules are, whatever assay they are of:
-    then tasks of all splits are the same assays, supports are training molecules, and queries those of the split.
+    then tasks of all splits are the same assays, supports are training molecules, and queries those of the split. What
+    an assay has measured of a structure more than once is one label: the median, or the class of most.
 
     Args:
         file: a CSV or SDF of molecules, or, if the featuriser is of sequences, a CSV of those: with a column that names
@@ -134,7 +140,7 @@ class AssayTable(AssaySource):
             members, purposes = roles_of(self._molecules, split)
             purpose = np.full(len(found.smiles), -1)
             purpose[members] = purposes
-            roles = purpose[self._first[molecule]]
+            roles = purpose[molecule]
             inside = roles >= 0
             # An assay without a molecule of the split has nothing to be asked.
             asked = inside if split == "train" else roles == QUERY
@@ -158,14 +164,8 @@ class AssayTable(AssaySource):
         assert self.by != "task"
         if self._featuriser.reads == "sequences" and self.by in ("scaffold", "cluster"):
             raise DataError(f"by: expected 'random' or 'time' for sequences, which have no {self.by}s")
-        found, _, molecule, _, _, times = self._read
-        labelled = np.unique(molecule)
-        chosen = np.unique(self._first[labelled]).tolist()
-        oldest: dict[int, Any] = {}
-        if times is not None:
-            for row, moment in zip(labelled.tolist(), moments([times[row] for row in labelled]), strict=True):
-                first = int(self._first[row])
-                oldest[first] = min(moment, oldest.get(first, moment))
+        found, _, molecule, _, _, oldest = self._read
+        chosen = np.unique(molecule).tolist()
         splits = split_molecules(
             [found.smiles[at] for at in chosen],
             self.by,
@@ -176,55 +176,76 @@ class AssayTable(AssaySource):
         return {split: [chosen[at] for at in part] for split, part in splits.items()}
 
     @cached_property
-    def _first(self) -> np.ndarray:
-        """The first row of the structure of each row."""
-        first: dict[str, int] = {}
-        return np.array([first.setdefault(text, at) for at, text in enumerate(self._read.found.smiles)])
-
-    @cached_property
     def _read(self) -> _Measured:
         """What the file has, without bad rows."""
         like = {"kind": self._featuriser.reads, "about": self.task and {"column": self.task}}
         structures = read_inputs(self.file, "file", like, self.smiles)
-        frame = structures.frame
-        found = featurise(list(frame[structures.column]), self._featuriser, self.salts)
-        bad = {frame.index[at]: problem for at, problem in found.problems.items()} | structures.problems
-        times = None
+        frame, times = structures.frame, None
         if self.time is not None:
             need_columns(frame, [self.time], "time", self.file)
-            bad = dict.fromkeys(frame.index[frame[self.time].isna()], f"column '{self.time}' is blank") | bad
-            times = list(frame[self.time])
-        others = [str(name) for name in frame.columns if name not in (structures.column, self.time)]
+            times = without_words(frame[self.time])
+            blank = dict.fromkeys(frame.index[times.isna()], f"column '{self.time}' is blank")
+            structures = replace(structures, problems=blank | structures.problems)
+        read = self._labels(frame, structures.column)
+        given = like | {"featuriser": self._featuriser, "salts": self.salts}
+        good, found = usable(structures, given, "file", self.file, self.skip_bad, read)
+        inside = frame.index.isin(good.index)
+        values = np.stack([labels.values[inside] for labels in read])
+        owner, row = np.nonzero(np.isfinite(values))
+        numbers, names = values[owner, row], [labels.name for labels in read]
         if self.task is not None:
-            target = self.target if isinstance(self.target, str) else "target"
-            need_columns(frame, [self.task, target], "file", self.file)
-            wanted = [target]
+            tasks = texts(without_words(good[self.task]))
+            names = sorted(set(tasks.dropna()))
+            code = tasks.map({name: at for at, name in enumerate(names)}).to_numpy(dtype=float, na_value=np.nan)
+            named = np.isfinite(code[row])
+            owner, row, numbers = code[row][named].astype(np.int64), row[named], numbers[named]
+        first: dict[str, int] = {}
+        molecule = np.array([first.setdefault(text, at) for at, text in enumerate(found.smiles)])[row]
+        oldest: dict[int, Any] | None = None
+        if times is not None:
+            oldest = {}
+            known = times[good.index].iloc[row].tolist()
+            for at, moment in zip(molecule.tolist(), moments(known), strict=True):
+                oldest[at] = min(moment, oldest.get(at, moment))
+        return _Measured(found, *merged(owner, molecule, numbers, self.kind), names, oldest)
+
+    def _labels(self, frame: Frame, structures: str) -> list[Labels]:
+        """Return the columns of labels; told is what was odd about them, and which were taken if none was named."""
+        others = [str(name) for name in frame.columns if name not in (structures, self.time, self.task)]
+        if self.task is not None:
+            wanted = [self.target if isinstance(self.target, str) else "target"]
+            need_columns(frame, [self.task, *wanted], "file", self.file)
         else:
             given = [self.target] if isinstance(self.target, str) else self.target
             wanted = others if given is None else list(given)
             need_columns(frame, wanted, "file", self.file)
-        read = [read_labels(frame[name], self.kind) for name in wanted if frame[name].notna().any()]
-        if self.target is None and self.task is None:
+        two, guessed = self.kind == "classification", self.target is None and self.task is None
+        read = []
+        for name in wanted:
+            if guessed and (
+                not frame[name].notna().any() or identifies(frame[name]) or numbers_rows(frame[name], name)
+            ):
+                continue
+            labels = read_labels(frame[name], self.kind, argument="file")
             # Beside assays, a file has names and numbers of other kinds.
-            two = self.kind == "classification"
-            read = [one for one in read if (len(one.classes or ()) == 2 if two else not one.problems)]
+            if not guessed or (len(labels.classes or ()) == 2 if two else not labels.problems):
+                read.append(labels)
         if not read:
             raise DataError(f"file: {self.file} has no column of labels for {self.kind}: {', '.join(others)}")
+        left = [name for name in others if guessed and name not in {labels.name for labels in read}]
+        if any(not identifies(frame[name]) for name in left) or (guessed and not two):
+            besides = f", and none of {', '.join(left)}" if left else ""
+            taken = ", ".join(labels.name for labels in read)
+            warnings.warn(f"file: took these columns for assays: {taken}{besides}; `target` names them", stacklevel=5)
         for labels in read:
-            if self.kind == "classification" and len(labels.classes or ()) != 2:
-                found_classes = ", ".join(labels.classes or ())
-                raise DataError(
-                    f"target: column '{labels.name}' of {self.file} has {found_classes}; expected two classes"
+            if two and len(classes := labels.classes or []) != 2:
+                some = ", ".join(classes[:SHOWN]) + (
+                    f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
                 )
-            bad = labels.problems | bad
-        good = frame.index.isin(good_rows(frame, bad, "file", self.file, self.skip_bad).index)
-        values = np.stack([labels.values for labels in read])
-        owner, molecule = np.nonzero(np.isfinite(values) & good)
-        numbers = values[owner, molecule]
-        if self.task is None:
-            return _Measured(found, owner, molecule, numbers, [labels.name for labels in read], times)
-        tasks = texts(frame[self.task])
-        names = sorted(set(tasks.dropna()))
-        code = tasks.map({name: at for at, name in enumerate(names)}).to_numpy(dtype=float, na_value=np.nan)
-        named = np.isfinite(code[molecule])
-        return _Measured(found, code[molecule][named].astype(np.int64), molecule[named], numbers[named], names, times)
+                raise DataError(
+                    f"target: column '{labels.name}' of {self.file} has {some}; expected two classes, or the kind "
+                    "'regression'"
+                )
+            for remark in labels.remarks:
+                warnings.warn(f"file: {remark}", stacklevel=5)
+        return read

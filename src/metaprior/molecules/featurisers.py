@@ -23,7 +23,7 @@ from metaprior.molecules.rows import SparseRows
 from metaprior.molecules.structure import Molecule, Salts, needed, parse, standardise
 from metaprior.registry import Registry, arguments
 
-__all__ = ["Descriptors", "Featuriser", "Joined", "Morgan", "featuriser_of", "featurisers"]
+__all__ = ["Counted", "Descriptors", "Featuriser", "Joined", "Morgan", "featuriser_of", "featurisers"]
 
 featurisers: Registry[Any] = Registry("featuriser")
 """Every featuriser by name; other packages add theirs through the entry-point group `metaprior.featurisers`."""
@@ -91,8 +91,41 @@ class Featuriser(ABC):
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
+class Counted(Featuriser):
+    """A fingerprint: how often each of some parts of a molecule occurs, hashed to so many features.
+
+    A subclass stores `size` and `counts`, and writes `_generator`, one of RDKit's.
+    """
+
+    size: int
+    counts: bool
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return self.size
+
+    def raw(self, molecule: Molecule) -> Row:
+        """Return the counts of the parts that occur."""
+        found = self._generator.GetCountFingerprint(molecule).GetNonzeroElements()
+        columns = np.fromiter(found.keys(), np.int32, len(found))
+        return columns, np.fromiter(found.values(), np.float32, len(found))
+
+    def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
+        """Return log(1 + count), or 1 where it occurs."""
+        return raw.log1p() if self.counts else (raw > 0).to(raw.dtype)
+
+    @property
+    @abstractmethod
+    def _generator(self) -> Any:
+        """What counts the parts."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return arguments(self)
+
+
 @featurisers.register("morgan")
-class Morgan(Featuriser):
+class Morgan(Counted):
     """Morgan fingerprints: how often each circular environment occurs, hashed to so many features.
 
     Args:
@@ -117,28 +150,10 @@ class Morgan(Featuriser):
         self.counts = counts
         self.chirality = chirality
 
-    @property
-    def width(self) -> int:
-        """F."""
-        return self.size
-
-    def raw(self, molecule: Molecule) -> Row:
-        """Return the counts of the environments that occur."""
-        found = self._generator.GetCountFingerprint(molecule).GetNonzeroElements()
-        columns = np.fromiter(found.keys(), np.int32, len(found))
-        return columns, np.fromiter(found.values(), np.float32, len(found))
-
-    def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
-        """Return log(1 + count), or 1 where it occurs."""
-        return raw.log1p() if self.counts else (raw > 0).to(raw.dtype)
-
     @cached_property
     def _generator(self) -> Any:
         package = needed("rdkit.Chem.rdFingerprintGenerator")
         return package.GetMorganGenerator(radius=self.radius, fpSize=self.size, includeChirality=self.chirality)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return arguments(self)
 
 
 _SLOW = [
@@ -175,6 +190,10 @@ _SLOW = [
 """The descriptors that are computed in Python, or take long otherwise: four fifths of the time of all of them."""
 
 
+_ATOMS = 1000
+"""Of these, all descriptors take two seconds."""
+
+
 @featurisers.register("descriptors")
 class Descriptors(Featuriser):
     """RDKit's two-dimensional descriptors, standardised by the molecules of acquisition.
@@ -204,7 +223,13 @@ class Descriptors(Featuriser):
         return len(self._functions)
 
     def raw(self, molecule: Molecule) -> Row:
-        """Return all descriptors, NaN where one cannot be computed."""
+        """Return all descriptors, NaN where one cannot be computed.
+
+        Raises:
+            DataError: if there are too many atoms, since some take time that grows with their cube.
+        """
+        if (atoms := molecule.GetNumAtoms()) > _ATOMS:
+            raise DataError(f"it has {atoms} heavy atoms; descriptors are computed for at most {_ATOMS}")
         values = np.array([_number(function, molecule) for function in self._functions.values()], dtype=np.float32)
         # Some grow exponentially with the size of a molecule.
         values = np.clip(values, -1e6, 1e6)
@@ -248,7 +273,7 @@ class Joined(Featuriser):
     """The features of several featurisers, one after another.
 
     Args:
-        parts: their names, or their settings.
+        parts: their names, or their settings; none that is for a network of its own, as `graph` is.
 
     Example:
         >>> Joined(["morgan", {"name": "descriptors", "names": ["MolWt"]}]).width
@@ -320,6 +345,10 @@ class Joined(Featuriser):
         found = tuple(featuriser_of(part) for part in self.parts)
         if len(kinds := {part.reads for part in found}) != 1:
             raise DataError(f"parts: expected featurisers of molecules or of sequences, got those of {sorted(kinds)}")
+        for part in found:
+            if part.net is not None or part.tokens is not None:
+                name, net = part.settings["name"], part.net or "transformer"
+                raise DataError(f"parts: expected features for any network; '{name}' is for '{net}', alone")
         return found
 
     def __getstate__(self) -> dict[str, Any]:

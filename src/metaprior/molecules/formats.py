@@ -15,7 +15,7 @@ from typing import Any
 
 from metaprior.errors import DataError
 from metaprior.molecules.structure import needed, parse, quiet
-from metaprior.tasks.columns import Frame, pandas, text
+from metaprior.tasks.columns import Frame, pandas, text, without_words
 from metaprior.tasks.rows import need_columns, read_table
 
 __all__ = ["Structures", "file_encoding", "read_structures"]
@@ -79,7 +79,8 @@ def read_structures(file: str | Path, argument: str = "file", smiles: str | None
     frame = _read_json(path, argument) if as_json else read_table(path, argument, file_encoding(path, argument))
     if smiles is not None:
         need_columns(frame, [smiles], argument, path)
-    return Structures(frame, smiles if smiles is not None else _found(frame, argument, path))
+    column = smiles if smiles is not None else _found(frame, argument, path)
+    return Structures(frame.assign(**{column: without_words(frame[column])}), column)
 
 
 def file_encoding(path: Path, argument: str) -> str:

@@ -3,6 +3,8 @@
 Axis letters: N molecules, A atoms, padding among them, K fields of an atom, B bonds of an atom.
 """
 
+import hashlib
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +19,15 @@ __all__ = ["ATOM_SIZES", "BONDS", "BOND_SIZE", "WIDTH", "Graph", "Graphs", "grap
 
 _CHARGES, _HYDROGENS = 2, 4
 _HYBRIDS = ("SP", "SP2", "SP3", "SP3D", "SP3D2")
+_LONGEST = 100_000
+"""Steps of the rules of Cahn, Ingold and Prelog, some thousandths of a second."""
 _KINDS = ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC")
+_HANDED = {"R": 1, "S": 2, "r": 3, "s": 4}
 _STEREO = {"STEREOZ": 1, "STEREOCIS": 1, "STEREOE": 2, "STEREOTRANS": 2}
 
-ATOM_SIZES = (119, 2 * _CHARGES + 1, _HYDROGENS + 1, len(_HYBRIDS) + 1, 2, 2, 3)
-"""K, and how many ids each field has: element, charge, hydrogens, hybridisation, aromatic, in a ring, R or S."""
+ATOM_SIZES = (119, 2 * _CHARGES + 1, _HYDROGENS + 1, len(_HYBRIDS) + 1, 2, 2, len(_HANDED) + 1)
+"""K, and how many ids each field has: element, charge, hydrogens, hybridisation, aromatic, in a ring, R or S.
+Rings that are cis and trans differ in the small letters r and s."""
 BOND_SIZE = (len(_KINDS) + 1) * 3 * 2 * 2
 """How many kinds of bonds are told apart: by order, E or Z, conjugation, and whether they are in a ring."""
 BONDS = 6
@@ -112,6 +118,11 @@ class Graph(Featuriser):
         self.atoms = atoms
 
     @property
+    def digest(self) -> str:
+        """As of every featuriser, and of which fields an atom has."""
+        return hashlib.sha256(f"{super().digest}{ATOM_SIZES}".encode()).hexdigest()[:12]
+
+    @property
     def width(self) -> int:
         """F, which is WIDTH A."""
         return WIDTH * self.atoms
@@ -126,6 +137,8 @@ class Graph(Featuriser):
         if size > self.atoms:
             raise DataError(f"it has {size} heavy atoms; graphs of at most {self.atoms} were asked for")
         needed("rdkit.Chem").AssignStereochemistry(molecule, force=True)
+        with suppress(RuntimeError):  # a symmetry that takes too long; its atoms have the marks of the simpler rules
+            needed("rdkit.Chem.rdCIPLabeler").AssignCIPLabels(molecule, maxRecursiveIterations=_LONGEST)
         lines = np.zeros((size, WIDTH), np.float32)
         for at, atom in enumerate(molecule.GetAtoms()):
             bonds = atom.GetBonds()
@@ -145,7 +158,7 @@ class Graph(Featuriser):
 def _fields(atom: Any) -> tuple[int, ...]:
     """Return the id from 0 of each field of an atom."""
     charge = int(np.clip(atom.GetFormalCharge(), -_CHARGES, _CHARGES)) + _CHARGES
-    handed = {"R": 1, "S": 2}.get(atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else "", 0)
+    handed = _HANDED.get(atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else "", 0)
     return (
         atom.GetAtomicNum() - 1 if atom.GetAtomicNum() else ATOM_SIZES[0] - 1,
         charge,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from metaprior.errors import DataError
-from metaprior.tasks.columns import Column, pandas, target_of, text
+from metaprior.tasks.columns import NOTHING, Column, pandas, target_of, text
 
 __all__ = ["Labels", "check_few", "in_order", "mixed_units", "read_labels"]
 
@@ -35,8 +35,23 @@ _OPPOSITES = (
     ("-", "+"),
 )
 """Two classes whose order is known, so that the second is what a prior acquired as being active."""
-_GAPS = {"?", "-", "n.d.", "n.d", "nd", "n.t.", "n.t", "nt", "n/a", "not determined", "not tested", "missing"}
-"""What is written, without regard to case, where a value was not measured."""
+_GAPS = NOTHING | {
+    "?",
+    "-",
+    "n.d.",
+    "n.d",
+    "nd",
+    "n.t.",
+    "n.t",
+    "nt",
+    "not determined",
+    "not tested",
+    "missing",
+    "none",
+}
+"""What is written among numbers, without regard to case, where a value was not measured."""
+_UNIT = re.compile(_VALUE.pattern.removesuffix("\\s*$") + r"\s*([pnuµμm]?M|%|[pnuµμm]?mol(/L)?|[pnuµμm]?g/m?[lL])\s*$")
+"""A number with its unit."""
 _CLASSES = 10
 """As many different texts may be classes, however few labels there are."""
 _GAP = 1.5
@@ -67,7 +82,7 @@ class Labels:
         return ~np.isnan(self.values)
 
 
-def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Labels:
+def read_labels(column: Column, kind: str = "auto", units: bool = True, argument: str = "support") -> Labels:
     """Read a column of labels; a blank is a label that is missing.
 
     Text, or at most ten different whole numbers, stand for classes. A value that is only known to lie beyond a bound,
@@ -77,9 +92,10 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
         column: M values as text, their index the numbers of the rows.
         kind: "classification", "regression" or "auto".
         units: look for values that seem to be of two units, or to be no logarithms.
+        argument: the name of the argument that gave the column, for messages.
 
     Raises:
-        DataError: if no label is there, or kind is another.
+        DataError: if no label is there, units stand beside numbers, or kind is another.
 
     Example:
         >>> import pandas
@@ -94,9 +110,17 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
     texts = [None if value is None or value != value or not str(value).strip() else text(value) for value in column]
     present = [value for value in texts if value is not None]
     if not present:
-        raise DataError(f"support: column '{name}' has no labels")
-    texts, remarks = _with_points(name, texts)
-    texts, missing = _without_gaps(name, texts)
+        raise DataError(f"{argument}: column '{name}' has no labels")
+    with_unit = [value for value in present if _UNIT.match(value)]
+    if len(with_unit) > len(present) / 2:
+        raise DataError(
+            f"{argument}: column '{name}' has '{with_unit[0]}'; expected numbers alone, their unit in the column's name"
+        )
+    try:
+        texts, remarks = _with_points(name, texts)
+        texts, missing = _without_gaps(name, texts)
+    except DataError as error:
+        raise DataError(f"{argument}: {error}") from error
     remarks += missing
     matched = [None if value is None else _VALUE.match(value) for value in texts]
     bounded = [bool(match and match[1] and match[1] != "=") for match in matched]
@@ -104,7 +128,7 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
         plain = [value if match is None else _number(match[2]) for value, match in zip(texts, matched, strict=True)]
         kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
         if kind == "classification":
-            check_few(name, present)
+            check_few(name, present, argument)
     if kind == "classification":
         return _classes(name, texts, remarks)
     values = np.array([np.nan if match is None else _number(match[2]) for match in matched])
@@ -121,7 +145,7 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True) -> Label
     return Labels(name, values, None, remarks + (mixed_units(values, name) if units else []), problems)
 
 
-def check_few(name: str, present: Sequence[str]) -> None:
+def check_few(name: str, present: Sequence[str], argument: str = "support") -> None:
     """Raise DataError if the labels of a column are too many different ones to be classes.
 
     Example:
@@ -132,7 +156,7 @@ def check_few(name: str, present: Sequence[str]) -> None:
     if len(different := set(present)) > max(_CLASSES, len(present) / 2):
         some = ", ".join(f"'{value}'" for value in sorted(different)[:3])
         raise DataError(
-            f"support: column '{name}' has {len(different)} different texts ({some}, ...); expected numbers, "
+            f"{argument}: column '{name}' has {len(different)} different texts ({some}, ...); expected numbers, "
             "or the names of a few classes"
         )
 
@@ -176,22 +200,25 @@ def _with_points(name: str, texts: list[str | None]) -> tuple[list[str | None], 
         return texts, []
     if points := [value for value in present if "." in value and _VALUE.match(value)]:
         raise DataError(
-            f"support: column '{name}' has '{commas[0]}' and '{points[0]}'; is the comma or the point the decimal one?"
+            f"column '{name}' has '{commas[0]}' and '{points[0]}'; is the comma or the point the decimal one?"
         )
     read = [None if value is None else value.replace(",", ".") if _COMMA.match(value) else value for value in texts]
     return read, [f"column '{name}': '{commas[0]}' has a decimal comma; all commas of the column were read as such"]
 
 
 def _without_gaps(name: str, texts: list[str | None]) -> tuple[list[str | None], list[str]]:
-    """Return the texts of labels without what stands for none among numbers, and a remark if there was any."""
-    present = [value for value in texts if value is not None]
-    gaps = [value for value in present if value.lower() in _GAPS]
-    if not gaps or sum(bool(_VALUE.match(value)) for value in present) < len(present) / 2:
+    """Return the texts of labels without what stands for none, and a remark if there was any."""
+    others = [value for value in texts if value is not None and value.lower() not in _GAPS]
+    numbers = sum(bool(_VALUE.match(value)) for value in others) > len(others) / 2
+    empty = _GAPS if numbers else NOTHING
+    gaps = [value for value in texts if value is not None and value.lower() in empty]
+    if not gaps:
         return texts, []
-    read = [None if value is None or value.lower() in _GAPS else value for value in texts]
-    return read, [
-        f"column '{name}': '{gaps[0]}' among numbers was taken to be a label that is missing, {len(gaps)} times"
-    ]
+    if len(gaps) == sum(value is not None for value in texts):
+        raise DataError(f"column '{name}' has no labels, only '{gaps[0]}'")
+    among = " among numbers" if numbers else ""
+    read = [None if value is None or value.lower() in empty else value for value in texts]
+    return read, [f"column '{name}': '{gaps[0]}'{among} was taken to be a label that is missing, {len(gaps)} times"]
 
 
 def _classes(name: str, texts: list[str | None], remarks: list[str]) -> Labels:

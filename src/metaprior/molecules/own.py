@@ -3,7 +3,6 @@
 Axis letters: N support, Q query, F features, A numbers that describe a task.
 """
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from metaprior.errors import DataError
 from metaprior.molecules.featurise import Featurised
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.formats import Structures
+from metaprior.molecules.label_columns import label_columns
 from metaprior.molecules.labels import Labels, check_few, read_labels
 from metaprior.molecules.own_rows import (
     BESIDE,
@@ -34,14 +34,11 @@ from metaprior.molecules.own_rows import (
 from metaprior.molecules.sequence_files import describe_task, describing
 from metaprior.tasks.episode import Examples
 from metaprior.tasks.own import OwnTask
-from metaprior.tasks.rows import need_columns
 
 __all__ = ["read_properties", "read_unlabelled"]
 
 _ORDERS, _FAR = 2.5, 5.0
 """By how many powers of ten, or spreads of acquisition, the middle of a user's values may be off."""
-_IDENTIFIER = re.compile(r"(.*[ _.-])?(id|ids|index|idx|row|no\.?|nr\.?|cid)|unnamed: \d+", re.IGNORECASE)
-"""What a column of numbers that stand for the rows is called."""
 
 
 def read_properties(
@@ -85,10 +82,11 @@ def read_properties(
         raise DataError("kind: the prior was acquired on values of a fixed unit; expected 'regression', or 'auto'")
     kind = labels if fixed is None else "regression"
     apart = describing(labelled.frame, inputs["about"]["column"], labelled.column) if inputs.get("about") else []
-    names = _targets(labelled, asked, target, support, query, [*apart, *_assay(labelled, inputs, support)])
+    names = label_columns(labelled, asked, target, support, query, [*apart, *_assay(labelled, inputs, support)])
     properties = [read_labels(labelled.frame[name], kind, units=fixed is None) for name in names]
     for one in properties if labels == "classification" else ():
-        check_few(one.name, [str(value) for value in one.values[one.known]])
+        assert one.classes is not None
+        check_few(one.name, [one.classes[int(value)] for value in one.values[one.known]])
     for one in properties if fixed is not None and fixed["logarithm"] else ():
         one.problems.update(_no_logarithm(one, labelled.frame.index))
     kept, rows = usable(labelled, inputs, "support", support, skip_bad, properties)
@@ -121,8 +119,14 @@ def read_properties(
             y = ((values - mean) / scale).to(torch.float32)[None, :, None]
         elif one.classes is None:
             mean, scale = values.mean().item(), values.std(correction=0).item()
-            scale = scale if scale > 1e-9 * max(1.0, abs(mean)) else 1.0
-            y = ((values - mean) / scale).to(torch.float32)[None, :, None]
+            if scale <= 1e-9 * max(1.0, abs(mean)):
+                scale = 0.0
+                warnings.warn(
+                    f"support: column '{one.name}': all values are {mean:.6g}, so nothing shows what is higher or "
+                    "lower, nor how uncertain it is",
+                    stacklevel=2,
+                )
+            y = ((values - mean) / (scale or 1.0)).to(torch.float32)[None, :, None]
         else:
             y = values.long()[None]
         name = one.name if len(properties) > 1 else ""
@@ -131,7 +135,7 @@ def read_properties(
         tasks.append(
             OwnTask(
                 task, wanted.x, one.classes, wanted.columns, wanted.known, mean, scale, name, BESIDE, facts,
-                wanted.told, logarithm, _understood(one, inside, labelled.column),
+                wanted.told, logarithm, _understood(one, inside, labelled.column, asked.column),
             )
         )  # fmt: skip
     return tasks
@@ -209,8 +213,8 @@ def _wanted(
     return _Wanted(queries, x, [str(name) for name in frame.columns], known, None if beside else described, near)
 
 
-def _understood(labels: Labels, inside: np.ndarray, column: str) -> str:
-    """Return how a column of labels was read, in the rows that are used."""
+def _understood(labels: Labels, inside: np.ndarray, column: str, asked: str) -> str:
+    """Return how a column of labels was read, in the rows that are used, and which columns hold structures."""
     values = labels.values[labels.known & inside]
     if labels.classes is None:
         read = f"{len(values)} values from {values.min():.3g} to {values.max():.3g}"
@@ -221,7 +225,8 @@ def _understood(labels: Labels, inside: np.ndarray, column: str) -> str:
         )
     missing = int(inside.sum()) - len(values)
     told = f", {missing} without a label" if missing else ""
-    return f"'{labels.name}' as {read}{told}; '{column}' is what they are of"
+    other = f", and '{asked}' that of the query" if asked != column else ""
+    return f"'{labels.name}' as {read}{told}; '{column}' is what they are of{other}"
 
 
 def _no_logarithm(labels: Labels, rows: Any) -> dict[Any, str]:
@@ -232,39 +237,6 @@ def _no_logarithm(labels: Labels, rows: Any) -> dict[Any, str]:
     }
 
 
-def _targets(
-    labelled: Structures,
-    asked: Structures,
-    target: str | Sequence[str] | None,
-    support: Any,
-    query: Any,
-    apart: Sequence[str] = (),
-) -> list[str]:
-    """Return the columns to predict."""
-    if target is not None:
-        names = [target] if isinstance(target, str) else list(target)
-        need_columns(labelled.frame, names, "support", support)
-        return names
-    others = [str(name) for name in labelled.frame.columns if name != labelled.column and name not in apart]
-    names = [name for name in others if name not in asked.frame.columns]
-    if not names:
-        raise DataError(
-            f"target: {support} has no column that {query} lacks, so that none is known to be a label; name it by "
-            f"`target`: {', '.join(others) or 'it has structures alone'}"
-        )
-    # Beside labels, what differs by nature in every row is an identifier.
-    labels = [name for name in names if not _identifies(labelled.frame[name])]
-    if numbered := [name for name in labels if _numbers(labelled.frame[name], name)]:
-        told = ", ".join(f"'{name}'" for name in numbered)
-        warnings.warn(
-            f"support: {told} seems to number the rows, and is not predicted unless `target` names it", stacklevel=3
-        )
-        labels = [name for name in labels if name not in numbered]
-    if not labels:
-        raise DataError(f"target: no column of {support} looks like a label; name it by `target`: {', '.join(names)}")
-    return labels
-
-
 def _assay(labelled: Structures, inputs: Mapping[str, Any], support: Any) -> list[str]:
     """Return the column that names the assay of a row, if there is one; it must name a single assay."""
     name = inputs.get("task")
@@ -273,23 +245,6 @@ def _assay(labelled: Structures, inputs: Mapping[str, Any], support: Any) -> lis
     if (count := labelled.frame[name].nunique()) > 1:
         raise DataError(f"support: column '{name}' of {support} names {count} assays; expected the rows of one")
     return [name]
-
-
-def _identifies(values: Any) -> bool:
-    present = values.dropna()
-    texts = present.astype(str)
-    numeric = texts.str.fullmatch(r"\s*[<>=~≤≥]*\s*[-+\u2212]?[\d.,]+([eE][-+]?\d+)?\s*").mean() >= 0.5
-    return len(present) == 0 or (not numeric and texts.nunique() > max(10, len(texts) / 2))
-
-
-def _numbers(values: Any, name: str) -> bool:
-    """Return whether a column holds whole numbers, each once, and says or shows that these are the rows' own."""
-    texts = values.dropna().astype(str).str.strip()
-    if len(texts) < 5 or not texts.str.fullmatch(r"\d+").all() or not texts.is_unique:
-        return False
-    numbers = texts.astype(int)
-    in_turn = int(numbers.iloc[0]) in (0, 1) and bool((numbers.diff().dropna() == 1).all())
-    return in_turn or _IDENTIFIER.fullmatch(name.strip()) is not None
 
 
 def _remark_duplicates(
@@ -311,4 +266,5 @@ def _remark_duplicates(
             values = labels.values[inside][found]
             odd += labels.classes is not None and len(np.unique(values[~np.isnan(values)])) > 1
     told = f", {odd} of them with labels that contradict each other" if odd else ""
-    warnings.warn(f"support: {len(twice)} {kind} occur more than once{told}: {shown}{more}", stacklevel=3)
+    what = f"{len(twice)} {kind} occur" if len(twice) > 1 else f"one of the {kind} occurs"
+    warnings.warn(f"support: {what} more than once{told}: {shown}{more}", stacklevel=3)

@@ -146,7 +146,7 @@ def usable(
         more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
         done = "salts, mixtures or charged structures of {} were reduced to their largest fragment, neutralised"
         if inputs["kind"] == "sequences":
-            done = "examples of {} are longer than the prior has places"
+            done = "examples of {} were not taken as they stand"
         warnings.warn(
             f"{argument}: {len(shown)} {done.format(file)}: {'; '.join(shown[:SHOWN])}{more}",
             stacklevel=3,

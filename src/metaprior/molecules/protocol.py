@@ -90,6 +90,8 @@ def assay_protocol(
         >>> found.rows[0]["tasks"], found.rows[0]["delta_auprc"] > 0
         (3, True)
     """
+    if not sizes:
+        raise DataError("sizes: expected at least one size of the support, got none")
     names = source.names(split)
     scored: dict[int, dict[str, dict[str, float]]] = {}
     hashes: list[str] = []
@@ -275,6 +277,11 @@ def _by_estimator(estimator: Any, episode: Episode) -> Said:
         return values, spread
     if episode.ways is None:
         return torch.from_numpy(fitted.predict(asked))
+    if not hasattr(fitted, "predict_proba"):
+        raise MetapriorError(
+            f"method: {type(fitted).__name__} gives no probabilities of classes, which these tasks have; expected a "
+            "classifier with predict_proba"
+        )
     classes = list(fitted.classes_)
     return torch.from_numpy(fitted.predict_proba(asked)[:, classes.index(1)])
 

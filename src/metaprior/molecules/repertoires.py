@@ -68,9 +68,16 @@ class Repertoire(SequenceFeaturiser):
         return written, written, self.note(written)
 
     def note(self, sequence: str) -> str | None:
-        """Return how many sequences there is no place for."""
-        left = sequence.count(BETWEEN) + 1 - self.sequences
-        return f"{left} sequences beyond the first {self.sequences} were left out" if left > 0 else None
+        """Return what there is no place for, or that there is a single sequence, which is no repertoire."""
+        kept, *beyond = np.split(np.array(sequence.split(BETWEEN)), [self.sequences])
+        told = []
+        if left := sum(map(len, beyond)):
+            told.append(f"{left} sequences beyond the first {self.sequences} were left out")
+        if cut := sum(len(text) > LETTERS for text in kept):
+            told.append(f"letters in the middle of {cut} sequences longer than {LETTERS} were left out")
+        if len(kept) == 1:
+            told.append("a repertoire of one sequence")
+        return "; ".join(told) or None
 
     def whole(self, written: str) -> str:
         """Return the sequences one after another; the words across their ends are few."""

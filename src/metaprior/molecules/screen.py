@@ -34,7 +34,7 @@ from metaprior.molecules.screening import (
 from metaprior.molecules.sequence_files import describe_task
 from metaprior.molecules.simulation import Simulation
 from metaprior.prior import Prior
-from metaprior.tasks.columns import Frame, pandas
+from metaprior.tasks.columns import Frame, pandas, without_words
 from metaprior.tasks.rows import good_rows, read_table
 
 __all__ = ["Batch", "screen"]
@@ -128,7 +128,7 @@ def screen(
     shelf = given.read(library, "library", labelled=False)
     folder = Path(out)
     surrogate = surrogate_of_prior(opened, shelf.about, given.fixed)
-    filled = shelf.frame[target].notna() if target in shelf.frame.columns else None
+    filled = without_words(shelf.frame[target]).notna() if target in shelf.frame.columns else None
     if filled is None or not filled.any():
         return _next(surrogate, given, shelf, folder, measured, acquisition, batch, seed)
     if measured is not None:
@@ -180,7 +180,7 @@ class _Given:
             raise DataError(f"{argument}: {file} has no column '{self.target}'; it has: {', '.join(frame.columns)}")
         bad = dict(structures.problems)
         values = np.full(len(frame), np.nan)
-        if self.target in frame.columns and frame[self.target].notna().any():
+        if self.target in frame.columns and without_words(frame[self.target]).notna().any():
             labels = read_labels(frame[self.target], "regression", units=False)
             values, bad = self._utility(labels.values, labels.problems, frame.index, bad)
             for remark in labels.remarks:

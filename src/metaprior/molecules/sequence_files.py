@@ -16,7 +16,7 @@ from metaprior.molecules.alleles import Alleles, known_alleles
 from metaprior.molecules.amino_acids import ALPHABET
 from metaprior.molecules.formats import Structures, file_encoding
 from metaprior.molecules.sequence_source import encode_descriptions
-from metaprior.tasks.columns import Frame, pandas
+from metaprior.tasks.columns import Frame, pandas, without_words
 from metaprior.tasks.rows import need_columns, read_table
 
 __all__ = ["describe_task", "describing", "read_sequences"]
@@ -65,8 +65,9 @@ def read_sequences(
     frame = read_table(path, argument, file_encoding(path, argument))
     if column is not None:
         need_columns(frame, [column], argument, path)
-        return Structures(frame, column)
-    return Structures(frame, _found(frame, argument, path, apart))
+    else:
+        column = _found(frame, argument, path, apart)
+    return Structures(frame.assign(**{column: without_words(frame[column])}), column)
 
 
 def describe_task(
@@ -97,7 +98,7 @@ def describe_task(
     resolved: dict[str, tuple[str, str]] = {}
     for argument, frame in frames.items():
         for name in describing(frame, described["column"], taken):
-            written = dict.fromkeys(str(value).strip() for value in frame[name].dropna())
+            written = dict.fromkeys(str(value).strip() for value in without_words(frame[name]).dropna())
             found = {sequence: shown for shown, sequence in (told(argument, value) for value in written)}
             if len(found) > 1:
                 some = ", ".join([*found.values()][:3])
@@ -172,7 +173,8 @@ def _found(frame: Frame, argument: str, path: Path, apart: Sequence[str]) -> str
 def _holds_sequences(values: Any) -> bool:
     some = [str(value).strip().upper() for value in values.dropna()[:_LOOKED_AT]]
     good = [text for text in some if len(text) >= 5 and not set(text) - set(ALPHABET)]
-    return bool(some) and len(good) >= 0.9 * len(some)
+    # Some names of classes, such as ACTIVE, are letters of amino acids too.
+    return bool(some) and len(good) >= 0.9 * len(some) and len(set(good)) >= min(3, len(some))
 
 
 def _read_fasta(path: Path, argument: str) -> Structures:

@@ -136,10 +136,11 @@ def moments(times: Sequence[Any]) -> list[Any]:
 
 
 def _moment(time: str, at: int) -> Any:
-    for read in (float, datetime.fromisoformat):
+    written = time.strip()
+    for read in (float, datetime.fromisoformat, lambda text: datetime.strptime(text, "%Y/%m/%d")):
         with suppress(ValueError):
-            return read(time.strip())
-    raise DataError(f"times: expected a number or a date as 2010-09-30, got '{time}' for the molecule at {at}")
+            return read(written)
+    raise DataError(f"times: expected a number or a date as 2010-09-30 or 2010/9/30, got '{time}', number {at + 1}")
 
 
 def _key(molecule: str | Molecule, at: int) -> str:

@@ -9,7 +9,9 @@ import numpy as np
 
 from metaprior.errors import missing
 
-__all__ = ["Column", "Frame", "column_kinds", "numbers_in", "pandas", "target_of", "text", "texts"]
+__all__ = [
+    "NOTHING", "Column", "Frame", "column_kinds", "numbers_in", "pandas", "target_of", "text", "texts", "without_words",
+]  # fmt: skip
 
 Frame: TypeAlias = Any
 """A pandas DataFrame; its own annotations make a union of everything that is selected from it."""
@@ -17,6 +19,8 @@ Column: TypeAlias = Any
 """A pandas Series."""
 MOSTLY = 0.9
 """A column is of numbers if at least this share of its values are; the other values are then mistakes."""
+NOTHING = frozenset({"na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "null", "#null!", "#value!"})
+"""What is written, without regard to case, where there is no value; beside numbers, `none` too."""
 FEW = 10
 """A target of integers with at most so many values stands for classes."""
 
@@ -55,6 +59,26 @@ def target_of(values: Column, kind: str) -> tuple[str, bool]:
         return "classification", False
     classes = len(np.unique(finite)) <= FEW and bool((finite == finite.round()).all())
     return ("classification" if classes else "regression"), True
+
+
+def without_words(values: Column) -> Column:
+    """Return values, missing where a word says that there is none: `NA` or `nan`, and `None` where most are numbers.
+
+    `None` may be a class, that of compounds without an effect, say.
+
+    Example:
+        >>> import pandas
+        >>> list(without_words(pandas.Series(["3", "None", "nan"])))
+        ['3', nan, nan]
+        >>> list(without_words(pandas.Series(["None", "mild"])))
+        ['None', 'mild']
+    """
+    written = values.astype(object).map(lambda value: str(value).strip().lower(), na_action="ignore")
+    empty = written.isin(NOTHING)
+    others = values[~empty & (written != "none")].dropna()
+    if np.isfinite(numbers_in(others)).sum() > len(others) / 2:
+        empty |= written == "none"
+    return values.mask(empty)
 
 
 def text(value: Any) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError
-from metaprior.tasks.columns import Column, column_kinds, numbers_in, target_of, texts
+from metaprior.tasks.columns import Column, column_kinds, numbers_in, target_of, texts, without_words
 from metaprior.tasks.encoding import encode_table, fit_column
 from metaprior.tasks.rows import good_rows, need_columns, problems, read_table
 from metaprior.tasks.source import Split
@@ -88,6 +88,7 @@ def load_table(
     wanted = {"task": [task], "target": [target], "ignore": ignore, "categorical": categorical}
     for argument, columns in wanted.items():
         need_columns(frame, columns, argument, file)
+    frame = frame.apply(without_words)
     names = [name for name in frame.columns if name not in {task, target, *ignore}]
     kind, numeric = target_of(frame[target], kind)
 

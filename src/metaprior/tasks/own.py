@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError
-from metaprior.tasks.columns import numbers_in, texts
+from metaprior.tasks.columns import numbers_in, texts, without_words
 from metaprior.tasks.encoding import encode_table
 from metaprior.tasks.episode import Examples
 from metaprior.tasks.image_files import SUFFIXES, class_files, decode, image_files
@@ -46,7 +46,7 @@ class OwnTask:
         classes: their names, in the order of their ids; None for regression.
         columns: the names of what is known of each query.
         known: its values, Q rows.
-        mean, scale: of the regression targets, by which they were standardised.
+        mean, scale: of the regression targets, by which they were standardised; a scale of 0 if all were the mean.
         name: of the property that is predicted; empty if there is but one.
         beside: the names of what is known of each query in the light of the support.
         facts: its values, Q rows.
@@ -141,12 +141,14 @@ def _read_table(support: Path, query: Path, inputs: Mapping[str, Any], skip_bad:
     kinds = {column["name"]: column["kind"] for column in inputs["columns"]}
     rows = read_table(support, "support")
     need_columns(rows, [*features, target["name"]], "support", support)
+    rows = rows.apply(without_words)
     if inputs["task"] in rows and len(tasks := texts(rows[inputs["task"]].dropna()).unique()) > 1:
         raise DataError(
             f"support: column '{inputs['task']}' of {support} names {len(tasks)} tasks; expected the rows of one"
         )
     asked = read_table(query, "query")
     need_columns(asked, features, "query", query)
+    asked[features] = asked[features].apply(without_words)
     own = {target["name"]: "number" if regression else "category"}
     bad = problems(rows, kinds | own, needed=own)
     if target.get("classes") is not None:

@@ -14,11 +14,15 @@ from metaprior.tasks.columns import Frame, numbers_in, pandas, text
 
 __all__ = ["good_rows", "need_columns", "problems", "read_table"]
 
+_SHOWN = 5
+"""How many bad rows a message names."""
+
 
 def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> Frame:
     """Read a CSV as text, its index the numbers of its rows; columns may be set apart by tabs or semicolons too.
 
-    Rows are numbered as a spreadsheet does: the header is row 1. Blank rows count, and are left out.
+    Rows are numbered as a spreadsheet does: the header is row 1. Blank rows count, and are left out. Only a blank is
+    missing; `without_words` finds what else may stand for nothing, which is right for values and wrong for names.
 
     Args:
         file: with a header.
@@ -51,6 +55,8 @@ def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> 
                 skipinitialspace=True,
                 skip_blank_lines=False,
                 index_col=False,
+                keep_default_na=False,
+                na_values=[""],
             )
     except package.errors.ParserWarning as error:
         raise DataError(f"{argument}: {path} has rows with more values than its header has columns") from error
@@ -117,7 +123,7 @@ def problems(frame: Frame, kinds: dict[str, str], needed: Iterable[str] = ()) ->
 
 
 def good_rows(frame: Frame, bad: dict[Any, str], argument: str, file: str | Path, skip_bad: bool) -> Frame:
-    """Return a table without its bad rows, which are named in a warning.
+    """Return a table without its bad rows, of which a warning names the first.
 
     Args:
         frame: the table.
@@ -142,7 +148,8 @@ def good_rows(frame: Frame, bad: dict[Any, str], argument: str, file: str | Path
         row, problem = min(bad.items())
         more = f" (and {len(bad) - 1} more bad rows)" if len(bad) > 1 else ""
         raise DataError(f"{argument}: row {row} of {file}: {problem}{more}; skip_bad leaves such rows out")
-    listed = "; ".join(f"row {row}: {problem}" for row, problem in sorted(bad.items()))
+    listed = "; ".join(f"row {row}: {problem}" for row, problem in sorted(bad.items())[:_SHOWN])
+    listed += f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     if len(bad) == len(frame):
         raise DataError(f"{argument}: none of the rows of {file} can be used: {listed}")
     warnings.warn(f"{argument}: skipped {len(bad)} bad rows of {file}: {listed}", stacklevel=2)
