@@ -9,7 +9,7 @@ import torch
 from metaprior import load
 from metaprior.molecules import FSMol
 from metaprior.molecules.controls import control
-from metaprior.molecules.protocol import predictor_of
+from metaprior.molecules.methods import predictor_of
 
 HERE = Path(__file__).parent
 SIZES = (16, 64, 256)

@@ -21,7 +21,10 @@ REGRESSES = (
     "adkf",
 )
 """What was acquired on classes and adapts to values too, since each task's probe or kernel is fitted to it alone."""
-METRICS = {"classification": ("delta_auprc", "auroc", "calibration_error"), "regression": ("r2", "r2_support")}
+METRICS = {
+    "classification": ("delta_auprc", "auroc", "calibration_error"),
+    "regression": ("r2", "r2_support", "calibration_error", "coverage"),
+}
 
 
 def methods(runs, kind, source, only):

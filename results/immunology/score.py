@@ -19,8 +19,8 @@ from metaprior.molecules.screening import simulate, surrogate_of_estimator, surr
 HERE = Path(__file__).parent
 LEAD = {
     "titan": ("auroc", "auroc_01", "calibration_error"),
-    "mhc": ("spearman", "rmse"),
-    "immunomodulators": ("r2", "spearman"),
+    "mhc": ("spearman", "rmse", "calibration_error", "coverage"),
+    "immunomodulators": ("r2", "spearman", "calibration_error", "coverage"),
 }
 BATCH, ROUNDS, REPEATS, SHARE = 20, 8, 3, 0.02
 
@@ -210,7 +210,9 @@ def table(part, rows):
     for row in rows:
         for metric in LEAD[part]:
             cells = [
-                "{:.3f} ± {:.3f}".format(*row["scores"][size][metric]) if size in row["scores"] else ""
+                "{:.3f} ± {:.3f}".format(*row["scores"][size][metric])
+                if size in row["scores"] and np.isfinite(row["scores"][size][metric][0])
+                else ""
                 for size in sizes
             ]
             lines.append(f"| {row['method']} | {metric} | {' | '.join(cells)} |")
