@@ -10,10 +10,10 @@ from metaprior import load
 from metaprior.molecules import FSMol
 from metaprior.molecules.controls import control
 from metaprior.molecules.methods import predictor_of
+from metaprior.molecules.scores import reliability
 
 HERE = Path(__file__).parent
 SIZES = (16, 64, 256)
-BINS = np.linspace(0, 1, 11)
 
 
 def pooled(predict, source, size, draws):
@@ -28,7 +28,7 @@ def pooled(predict, source, size, draws):
 
 
 def main():
-    """Write `calibration.png`: a curve for each method and size, its points as large as molecules are many."""
+    """Write `calibration.png`: a curve for each method and size."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -48,15 +48,8 @@ def main():
         place.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         for name, method in methods.items():
             said, true = pooled(predictor_of(method, "classification"), source, size, options.draws)
-            index = np.clip(np.digitize(said, BINS) - 1, 0, len(BINS) - 2)
-            counts = np.bincount(index, minlength=len(BINS) - 1)
-            full = counts > 100
-            centres, shares = (
-                np.bincount(index, values, len(BINS) - 1)[full] / counts[full] for values in (said, true)
-            )
-            error = float((counts[full] * np.abs(centres - shares)).sum() / counts[full].sum())
-            (line,) = place.plot(centres, shares, linewidth=1.2, label=f"{name}: {error:.3f}")
-            place.scatter(centres, shares, s=150 * counts[full] / len(said), color=line.get_color())
+            shown, shares, error = reliability(said, true)
+            place.plot(shown, shares, marker=".", linewidth=1.2, label=f"{name}: {error:.3f}")
             print(size, name, f"{error:.4f}", flush=True)
         place.set(title=f"{size} labels", xlabel="probability of being active that was said")
         place.legend(title="calibration error", fontsize=8, title_fontsize=8)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metaprior.errors import missing
 
-__all__ = ["calibration_error", "quantile_error", "scores_of"]
+__all__ = ["calibration_error", "quantile_error", "quantile_shares", "reliability", "scores_of"]
 
 
 def scores_of(predicted: Tensor, actual: Tensor, deviation: Tensor | None = None) -> dict[str, float]:
@@ -80,6 +80,27 @@ def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 10
     return float(sum(len(part) * abs(probability[part].mean() - label[part].mean()) for part in parts) / len(order))
 
 
+def reliability(probability: np.ndarray, label: np.ndarray, least: int = 100) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return what was said of the class 1 and its share, in tenths of what can be said, and by how much they differ.
+
+    Args:
+        probability: `(Q,)`, of the class 1.
+        label: `(Q,)`, 0 or 1.
+        least: how many queries a tenth must have to count.
+
+    Example:
+        >>> said, share, error = reliability(np.array([0.25, 0.25, 0.85]), np.array([0, 1, 1]), least=1)
+        >>> said.tolist(), share.tolist()
+        ([0.25, 0.85], [0.5, 1.0])
+    """
+    tenth = np.clip((10 * probability).astype(int), 0, 9)
+    counts = np.bincount(tenth, minlength=10)
+    full = counts >= least
+    said, share = (np.bincount(tenth, values, 10)[full] / counts[full] for values in (probability, label))
+    error = (counts[full] * np.abs(said - share)).sum() / max(1, counts[full].sum())
+    return said, share, float(error)
+
+
 def quantile_error(z: np.ndarray) -> float:
     """Return by how much the share of values below a quantile that was said differs from what it should be.
 
@@ -93,9 +114,24 @@ def quantile_error(z: np.ndarray) -> float:
         >>> round(quantile_error(np.zeros(100)), 3)
         0.263
     """
+    levels, shares = quantile_shares(z)
+    return float(np.abs(shares - levels).mean())
+
+
+def quantile_shares(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the quantiles 0.05 to 0.95 of normal distributions, and the share of values that lies below each.
+
+    Args:
+        z: `(Q,)`, values less what was predicted, over the standard deviations that were said.
+
+    Example:
+        >>> levels, shares = quantile_shares(np.array([-3.0, 0.1]))
+        >>> shares[0], shares[9], shares[-1]
+        (np.float64(0.5), np.float64(0.5), np.float64(1.0))
+    """
     below = importlib.import_module("scipy.stats").norm.cdf(z)
     levels = np.linspace(0.05, 0.95, 19)
-    return float(np.abs((below[:, None] <= levels).mean(0) - levels).mean())
+    return levels, (below[:, None] <= levels).mean(0)
 
 
 def _calibrated(guess: np.ndarray, true: np.ndarray, deviation: Tensor | None) -> dict[str, float]:
