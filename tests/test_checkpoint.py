@@ -70,6 +70,24 @@ def test_weights_of_double_precision_stay_so(tmp_path):
     assert torch.equal(*told)
 
 
+def test_half_precision_takes_half_the_space(tmp_path):
+    prior = ProtoNet(MLP(64, hidden=(256,)))
+    whole, half = save(prior, tmp_path / "whole"), save(prior, tmp_path / "half", half=True)
+    assert half.stat().st_size < 0.52 * whole.stat().st_size
+    x = torch.randn(1, 6, 64, generator=torch.Generator().manual_seed(0))
+    logits = []
+    for file in (whole, half):
+        loaded = load(file)
+        assert next(loaded.parameters()).dtype == torch.float32
+        logits.append(loaded.predict(loaded.observe(loaded.start(1), Examples(x, torch.tensor([[0, 1] * 3]))), x))
+    assert not torch.equal(*logits)
+    torch.testing.assert_close(*logits, rtol=1e-2, atol=1e-2)
+    with torch.no_grad():
+        next(prior.parameters()).fill_(1e6)
+    with pytest.raises(CheckpointError, match="has values beyond half precision; expected half=False"):
+        save(prior, tmp_path / "large", half=True)
+
+
 def test_tied_weights_are_stored(tmp_path):
     net = MLP(4, 4, hidden=(4,))
     net.head.weight = net.layers[0].weight
