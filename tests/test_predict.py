@@ -29,6 +29,8 @@ def test_the_jackknife_of_a_mean_is_the_spread_about_it():
     without = (y.sum() - y) / 5
     expected = ((y - without).square().mean() + without.var(correction=0)).sqrt()
     assert error[0, 0, 0].item() == pytest.approx(expected.item(), rel=1e-6)
+    alone = jackknife(prior, examples, torch.ones(1, 3, 1, dtype=torch.float64), noise=False)
+    assert alone[0, 0, 0].item() == pytest.approx((y.std() / 6**0.5).item(), rel=1e-6), "the standard error of a mean"
     # What is right for normal targets is the spread times sqrt(1 + 1 / 6).
     assert error[0, 0, 0].item() == pytest.approx((y.std() * (7 / 6) ** 0.5).item(), rel=0.04)
 
@@ -39,6 +41,8 @@ def test_a_large_support_set_is_left_out_in_groups():
     prior = Ridge(nn.Flatten(), outputs=1, penalty=1e-12, scale=1.0, bias=False).double().eval()
     error = jackknife(prior, Examples(torch.ones_like(y), y), torch.ones(1, 1, 1, dtype=torch.float64)).item()
     assert error == pytest.approx(y.std().item(), rel=0.02)
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    assert jackknife(prior, Examples(torch.ones_like(y), y), one, noise=False).item() == pytest.approx(1 / 20, rel=0.3)
 
 
 def test_intervals_of_the_jackknife_hold_as_many_as_they_should():

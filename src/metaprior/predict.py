@@ -78,7 +78,9 @@ def predict_rows(prior: Prior, state: Tree, x: Tensor | Inputs) -> Tensor:
 
 
 @torch.no_grad()
-def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs, about: Tree = None) -> Tensor:
+def deviation(
+    prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs, about: Tree = None, noise: bool = True
+) -> Tensor:
     """Return how far from what is predicted values will be measured: as the prior itself knows, or by the jackknife.
 
     Args:
@@ -87,6 +89,7 @@ def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs, 
         support: what led to the state.
         x: `(1, Q, *x)`.
         about: what describes the task; None where nothing does.
+        noise: as for `jackknife`, if that is asked.
 
     Returns:
         `(1, Q, D)`.
@@ -103,30 +106,33 @@ def deviation(prior: Prior, state: Tree, support: Examples, x: Tensor | Inputs, 
     for part in x.split(ROWS, dim=1):
         known = prior.deviation(state, part)
         if known is None:
-            return jackknife(prior, support, x, about)
+            return jackknife(prior, support, x, about, noise)
         found.append(known)
     return torch.cat(found, dim=1)
 
 
 @torch.no_grad()
-def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree = None) -> Tensor:
+def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree = None, noise: bool = True) -> Tensor:
     """Return the standard deviation of what will be measured, by adapting without each of G groups of the support set.
 
     With predictions p_1 to p_G, it is sqrt(mean over examples (y_n - p_g(n)(x_n))^2 + variance over groups p_g(x)),
     where g(n) is the group that example n is left out with: how far what was left out is from what is predicted for
-    it, which has the noise of the targets in it, and how far the prediction hangs on the choice of examples. Each group
-    is a task with a mask over the support set.
+    it, which has the noise of the targets in it, and how far the prediction hangs on the choice of examples. Without
+    noise it is the standard error of the prediction alone, sqrt((G - 1) / G * sum (p_g - mean p)^2). Each group is a
+    task with a mask over the support set.
 
     Args:
         prior: in evaluation mode.
         support: of one task; every example is real.
         x: `(1, Q, *x)`.
         about: what describes the task; None where nothing does.
+        noise: of what will be measured; else of what is predicted, which is what a choice of the next example needs.
 
     Returns:
         `(1, Q, D)`; NaN if there is only one example, or none.
 
-    Source: Barber et al. 2021 (arXiv 1905.02928), the jackknife+, and by groups CV+. Differs: the standard deviation of
+    Source: Efron & Stein 1981, "The jackknife estimate of variance"; groups by Shao & Wu 1989; with
+    noise Barber et al. 2021 (arXiv 1905.02928), the jackknife+, and by groups CV+. Differs: the standard deviation of
     the distribution whose quantiles bound the interval there.
 
     Example:
@@ -157,6 +163,9 @@ def jackknife(prior: Prior, support: Examples, x: Tensor | Inputs, about: Tree =
     # So many tasks at once that they hold about as many inputs as one full batch of queries.
     chunk = max(1, ROWS // (support.size + min(x.shape[1], ROWS)))
     replicates, fitted = map_chunks(predicted, chunk, without)
+    variance = replicates.var(0, correction=0, keepdim=True)
+    if not noise:
+        return variance.mul(groups - 1).sqrt()
     left_out = fitted[member, torch.arange(support.size, device=member.device)]
     squares = (support.y - left_out).square().mean(1, keepdim=True)
-    return (replicates.var(0, correction=0, keepdim=True) + squares).sqrt()
+    return (variance + squares).sqrt()

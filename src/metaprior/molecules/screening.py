@@ -47,7 +47,7 @@ class Belief:
 
     Args:
         mean: `(M,)`.
-        deviation: `(M,)`, the standard deviation of what will be measured.
+        deviation: `(M,)`, how uncertain that is, as a standard deviation.
     """
 
     mean: Tensor
@@ -142,6 +142,9 @@ def surrogate_of_prior(
 ) -> Surrogate:
     """Return the belief of a prior: adapted to what is measured, with its own deviation or that of the jackknife.
 
+    The jackknife's is that of the prediction alone, since noise of measurements, which is the same everywhere, would
+    only make a choice more like one at random.
+
     Args:
         prior: for regression.
         about: `(1, A)`, what describes the task.
@@ -157,7 +160,7 @@ def surrogate_of_prior(
         found = predict_rows(prior, state, rows)[0, :, 0].double()
         if support.size:
             # A single example leaves nothing to leave out.
-            spread = deviation(prior, state, support, rows, about)[0, :, 0].double().nan_to_num(1.0)
+            spread = deviation(prior, state, support, rows, about, noise=False)[0, :, 0].double().nan_to_num(1.0)
         else:
             spread = torch.ones_like(found)
         return Belief(found * scale + mean, spread * abs(scale))
