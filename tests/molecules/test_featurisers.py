@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from metaprior.errors import DataError, UnknownNameError
+from metaprior.errors import DataError, MetapriorError, UnknownNameError
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import Descriptors, Joined, Morgan, featuriser_of
-from metaprior.molecules.nci import nci_smiles
+from metaprior.molecules.nci import NCI, nci_smiles
+from metaprior.nets import default_net, net_for
 
 Chem = pytest.importorskip("rdkit.Chem")
 from rdkit.Chem import Descriptors as Oracle  # noqa: E402
@@ -64,8 +65,13 @@ def test_unknown_featurisers_and_settings():
         featurise(["C"], "morgn")
     with pytest.raises(DataError, match="featuriser: 'morgan' cannot be built from"):
         featuriser_of({"name": "morgan", "bits": 3})
-    for part, net in (("graph", "gin"), ("smiles_tokens", "transformer")):
-        with pytest.raises(DataError, match=rf"parts: expected features for any network; '{part}' is for '{net}'"):
-            _ = Joined(["morgan", part]).width
+    for part in ("graph", "smiles_tokens"):
+        spec = NCI(featuriser={"name": "joined", "parts": ["morgan", part]}, molecules=100).spec
+        with pytest.raises(MetapriorError, match="net: the inputs of these tasks are for 'ensemble' alone, got 'mlp'"):
+            net_for("mlp", spec, headless=True)
+        with pytest.raises(
+            MetapriorError, match=r"net: .* are for 'ensemble' alone; expected members with a network each"
+        ):
+            default_net(spec, None)
     with pytest.raises(DataError, match="has no descriptor 'MolWeight'"):
         featurise(["C"], {"name": "descriptors", "names": ["MolWeight"]})

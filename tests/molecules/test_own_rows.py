@@ -64,3 +64,13 @@ def test_molecules_of_acquisition_are_not_refused():
     found = reference(INPUTS | {"reference": ["CN(C)(C)(C)C", "CCO"]})
     assert not found.problems
     assert similarity(found, found, INPUTS) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("names", [["morgan", "atom_pairs"], ["torsions", "morgan"], ["torsions", "atom_pairs"]])
+def test_joined_features_are_compared_by_circular_environments(names):
+    """They are there already, or are counted for it; the answer is the same."""
+    found = [featurise(SMILES[at:], {"name": "joined", "parts": names}) for at in (0, 3)]
+    alone = [featurise(SMILES[at:], "morgan") for at in (0, 3)]
+    expected = similarity(*alone, {"featuriser": "morgan"})
+    assert similarity(*found, {"featuriser": {"name": "joined", "parts": names}}) == pytest.approx(expected)
+    assert expected[3:] == [1.0, 1.0]

@@ -10,7 +10,7 @@ Axis letters: M molecules, F features.
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -273,7 +273,8 @@ class Joined(Featuriser):
     """The features of several featurisers, one after another.
 
     Args:
-        parts: their names, or their settings; none that is for a network of its own, as `graph` is.
+        parts: their names, or their settings. If one is for a network of its own, as `graph` is, no single network can
+            take the whole, but an ensemble whose members see their own parts.
 
     Example:
         >>> Joined(["morgan", {"name": "descriptors", "names": ["MolWt"]}]).width
@@ -292,6 +293,12 @@ class Joined(Featuriser):
     def reads(self) -> Literal["molecules", "sequences"]:  # type: ignore[override]
         """What its parts are for."""
         return self._parts[0].reads
+
+    @property
+    def net(self) -> str | None:  # type: ignore[override]
+        """None, or `ensemble` if a part is for a network of its own."""
+        own = [part.net is not None or part.tokens is not None for part in self._parts]
+        return "ensemble" if any(own) else None
 
     @property
     def width(self) -> int:
@@ -321,14 +328,16 @@ class Joined(Featuriser):
 
     def fit(self, rows: SparseRows) -> dict[str, Any]:
         """Return what each part fits, by its position."""
-        fitted, offset = {}, 0
-        for position, part in enumerate(self._parts):
+        return {str(position): part.fit(own) for position, (part, own) in enumerate(self.apart(rows))}
+
+    def apart(self, rows: SparseRows) -> Iterator[tuple[Featuriser, SparseRows]]:
+        """Yield each part with the raw rows that are its own."""
+        offset = 0
+        for part in self._parts:
             inside = (rows.columns >= offset) & (rows.columns < offset + part.width)
             before = torch.cat([inside.new_zeros(1, dtype=torch.long), inside.cumsum(0)])
-            own = SparseRows(before[rows.starts], rows.columns[inside] - offset, rows.values[inside], part.width)
-            fitted[str(position)] = part.fit(own)
+            yield part, SparseRows(before[rows.starts], rows.columns[inside] - offset, rows.values[inside], part.width)
             offset += part.width
-        return fitted
 
     def encode(self, raw: Tensor, fitted: Mapping[str, Any] | None = None) -> Tensor:
         """Return what the parts encode, side by side."""
@@ -345,10 +354,6 @@ class Joined(Featuriser):
         found = tuple(featuriser_of(part) for part in self.parts)
         if len(kinds := {part.reads for part in found}) != 1:
             raise DataError(f"parts: expected featurisers of molecules or of sequences, got those of {sorted(kinds)}")
-        for part in found:
-            if part.net is not None or part.tokens is not None:
-                name, net = part.settings["name"], part.net or "transformer"
-                raise DataError(f"parts: expected features for any network; '{name}' is for '{net}', alone")
         return found
 
     def __getstate__(self) -> dict[str, Any]:

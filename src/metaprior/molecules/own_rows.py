@@ -16,7 +16,7 @@ from torch import Tensor
 from metaprior.errors import DataError
 from metaprior.molecules.agreement import agreement
 from metaprior.molecules.featurise import Featurised, featurise
-from metaprior.molecules.featurisers import Featuriser, Morgan, featuriser_of
+from metaprior.molecules.featurisers import Featuriser, Joined, Morgan, featuriser_of
 from metaprior.molecules.formats import Structures, read_structures
 from metaprior.molecules.labels import Labels
 from metaprior.molecules.rows import SparseRows, tanimoto
@@ -174,18 +174,23 @@ def similarity(molecules: Featurised, others: Featurised, inputs: Mapping[str, A
     if not others.smiles:
         return [float("nan")] * len(molecules.smiles)
     own = featuriser_of(inputs["featuriser"])
-    if not isinstance(own, Morgan | KMers):
-        # What is featurised already is what its canonical SMILES says; there is nothing more to take away.
-        name = "morgan" if own.reads == "molecules" else "kmers"
-        molecules, others = (
-            featurise([own.whole(text) for text in found.smiles], name, "keep", lenient=True)
-            for found in (molecules, others)
-        )
-    everyone = torch.arange(len(others.rows))
-    parts = torch.arange(len(molecules.rows)).split(_EACH)
-    return [
-        highest for part in parts for highest in tanimoto(molecules.rows, part, everyone, others.rows).amax(1).tolist()
-    ]
+    rows, known = (_compared(found, own) for found in (molecules, others))
+    everyone = torch.arange(len(known))
+    parts = torch.arange(len(rows)).split(_EACH)
+    return [highest for part in parts for highest in tanimoto(rows, part, everyone, known).amax(1).tolist()]
+
+
+def _compared(found: Featurised, own: Featuriser) -> SparseRows:
+    """Return the features that are compared: those that are there already, if they are of the right kind."""
+    if isinstance(own, Morgan | KMers):
+        return found.rows
+    if isinstance(own, Joined):
+        for part, rows in own.apart(found.rows):
+            if isinstance(part, Morgan | KMers):
+                return rows
+    # What is featurised already is what its canonical SMILES says; there is nothing more to take away.
+    name = "morgan" if own.reads == "molecules" else "kmers"
+    return featurise([own.whole(text) for text in found.smiles], name, "keep", lenient=True).rows
 
 
 def reference(inputs: Mapping[str, Any]) -> Featurised:

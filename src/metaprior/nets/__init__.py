@@ -60,6 +60,10 @@ def default_net(spec: TaskSpec, outputs: int | None, seed: int = 0, batch_norm: 
         >>> default_net(TaskSpec("regression", (1,), 1), outputs=1).hidden
         (40, 40)
     """
+    if spec.net == "ensemble":
+        raise MetapriorError(
+            "net: the inputs of these tasks are for 'ensemble' alone; expected members with a network each"
+        )
     if spec.net is not None:
         return net_for(spec.net, spec, headless=outputs is None, seed=seed)
     if spec.kind == "rays":
