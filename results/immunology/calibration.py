@@ -76,7 +76,8 @@ def main():
     for size, place in zip(SIZES, places, strict=False):
         affinities(place, mhc, size, options.draws)
     receptors(places[2], titan, options.draws)
-    places[0].set_ylabel("share that was so")
+    places[0].set_ylabel("share below it")
+    places[2].set_ylabel("share of binders")
     figure.savefig(HERE / "calibration.png", dpi=110)
 
 
