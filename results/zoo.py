@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from metaprior import evaluate, load, read_card, save
+from metaprior import Ensemble, evaluate, load, read_card, save
 from metaprior.datasets import DATASETS
 from metaprior.fields import generate, psnr, render_views
 from metaprior.molecules import MultitaskProbe
@@ -49,26 +49,32 @@ def main():
         print(name, score, flush=True)
     if (path := Path(sys.argv[1]) / "hyperfields" / "zoo,sharper").exists():
         keep_scenes(path)
-    if (path := Path(sys.argv[1]) / "fsmol" / "multitask_probe").exists():
+    if (path := Path(sys.argv[1]) / "fsmol" / "ensemble,pairs").exists():
         keep_molecules(path)
 
 
 def keep_molecules(path):
-    """Save a prior over assays without the heads of its training assays, and what it scored."""
+    """Save probes over assays without the heads of their training assays, in half precision, and what they scored."""
     acquired, card = load(path), read_card(path)
-    prior = MultitaskProbe(
-        acquired.net, probe=acquired.probe, scale=acquired.scale, inputs=acquired.inputs, sharpness=acquired.sharpness
-    )
+    prior = Ensemble([headless(member) for member in acquired.members], acquired.columns)
     rows = json.loads((Path(__file__).parent / "fsmol" / "result.json").read_text())["rows"]
     rows = [row for row in rows if row["method"] == path.name and row["kind"] == "classification"]
     scores = ", ".join(f"{row['delta_auprc']:.3f} at {row['support']}" for row in rows)
     parameters = sum(value.numel() for value in prior.parameters())
     licence = f"acquired on FS-Mol, {DATASETS['fsmol'].licence}"
     score = f"delta-AUPRC {scores} on the test assays of FS-Mol; {parameters:,} parameters; {licence}"
-    facts = {key: card[key] for key in ("tasks", "inputs", "data_hash", "seed", "step", "seconds")}
+    facts = {key: card[key] for key in ("tasks", "inputs", "step", "seconds")}
     facts["spec"] = {**card["spec"], "pool": None}
-    save(prior, ZOO / "molecules.safetensors", **facts, licence=licence, score=score, result=rows)
+    facts["members"] = [{key: value for key, value in one.items() if key != "run"} for one in card["members"]]
+    save(prior, ZOO / "molecules.safetensors", half=True, **facts, licence=licence, score=score, result=rows)
     print("molecules", score, flush=True)
+
+
+def headless(probe):
+    """Return a probe that knows its network alone."""
+    return MultitaskProbe(
+        probe.net, probe=probe.probe, scale=probe.scale, inputs=probe.inputs, sharpness=probe.sharpness
+    )
 
 
 def keep_scenes(path):

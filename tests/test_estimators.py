@@ -187,3 +187,11 @@ def test_deviations_beside_predictions():
     assert np.array_equal(values, regressor.predict(x))
     assert np.allclose(spread, 3, rtol=0.3)
     assert PriorRegressor().fit(x, x @ np.ones((4, 2))).predict(x, return_std=True)[1].shape == (60, 2)
+
+
+def test_equal_targets_say_nothing_of_deviations():
+    values, spread = (
+        PriorRegressor("zoo:molecules").fit(["CCO", "CCN", "CCC"], [5.5] * 3).predict(["CO"], return_std=True)
+    )
+    assert values == pytest.approx([5.5])
+    assert np.isnan(spread).all()

@@ -20,7 +20,9 @@ for seed in 0 1; do
     [[ $seed -gt 0 ]] && name="$name,$seed"
     acquire "$name" "${probe[@]}" --learning_rate 0.002 --steps "$steps" --seed "$seed"
 done
-# A third that sees RDKit's descriptors too; its probe sees what it makes of them alone.
+# Others that see pairs and chains of atoms; and RDKit's descriptors beside the fingerprint, where the probe sees what the
+# network makes of them alone.
+acquire multitask_probe,pairs "${probe[@]}" --learning_rate 0.002 --steps "$steps" --tasks.featuriser atom_pairs+torsions
 acquire multitask_probe,descriptors "${probe[@]}" --learning_rate 0.002 --steps "$steps" --prior.inputs 0 \
     --tasks.featuriser morgan+descriptors
 
@@ -30,6 +32,8 @@ together() { # NAME RUN...
     touch "$runs/$1/finished"
 }
 together ensemble "$runs/multitask_probe" "$runs/multitask_probe,1"
+together ensemble,pairs "$runs/multitask_probe" "$runs/multitask_probe,pairs"
+together ensemble,pairs,descriptors "$runs/multitask_probe" "$runs/multitask_probe,pairs" "$runs/multitask_probe,descriptors"
 together ensemble_of_three "$runs/multitask_probe" "$runs/multitask_probe,1" "$runs/multitask_probe,descriptors"
 
 # Gaussian processes and Gaussian weights, from that network on, on whole assays.

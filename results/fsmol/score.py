@@ -16,8 +16,11 @@ REGRESSES = (
     "multitask_probe",
     "multitask_probe,1",
     "multitask_probe,descriptors",
+    "multitask_probe,pairs",
     "ensemble",
     "ensemble_of_three",
+    "ensemble,pairs",
+    "ensemble,pairs,descriptors",
     "adkf",
 )
 """What was acquired on classes and adapts to values too, since each task's probe or kernel is fitted to it alone."""

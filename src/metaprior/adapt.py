@@ -6,7 +6,6 @@ Axis letters: Q query, C classes.
 import csv
 import io
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from metaprior.checkpoint import load, read_card
-from metaprior.errors import DataError
+from metaprior.errors import DataError, ShapeError
 from metaprior.files import check_writable, write_text
 from metaprior.predict import believe, deviation, predict_rows
 from metaprior.prior import Prior
 from metaprior.tasks.own import OwnTask, read_task
+from metaprior.tasks.rows import kept_names
 from metaprior.tasks.scores import restrict
 
 __all__ = ["Predictions", "adapt"]
@@ -160,27 +160,13 @@ def adapt(
     columns += given.beside
     rows = [(*row, *fact) for row, fact in zip(rows, given.facts or [()] * len(rows), strict=True)]
     result = Predictions(
-        (*_apart(given.columns, columns), *columns),
+        (*kept_names(given.columns, columns, "query"), *columns),
         tuple((*known, *row) for known, row in zip(given.known, rows, strict=True)),
         tuple(task.understood for task in tasks if task.understood),
     )
     if out is not None:
         write_text(Path(out), result.to_csv())
     return result
-
-
-def _apart(given: Sequence[str], added: Sequence[str]) -> list[str]:
-    """Return the names of a user's columns, changed where they are those of columns that are added, with a warning."""
-    names: list[str] = []
-    for name in given:
-        new = name
-        while new in added or (new != name and new in given):
-            new = f"{new}_given"
-        names.append(new)
-    if changed := [f"'{old}' is '{new}'" for old, new in zip(given, names, strict=True) if old != new]:
-        text = "has columns that are called as those of predictions are, so that"
-        warnings.warn(f"query: {text} {', '.join(changed)} now", stacklevel=3)
-    return names
 
 
 def _tasks(
@@ -244,7 +230,14 @@ def _predicted(prior: Prior, task: OwnTask) -> tuple[list[str], list[tuple[Any, 
     device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
     support, x = task.support.to(device), task.query.to(device)
     about = None if task.about is None else task.about.to(device)
-    state = believe(prior, support, None if task.classes is None else len(task.classes), about)
+    try:
+        state = believe(prior, support, None if task.classes is None else len(task.classes), about)
+    except ShapeError as error:
+        what = "values" if task.classes is None else "classes"
+        raise DataError(
+            f"target: {task.name or 'the labels'}: {what} were given, which the prior was not acquired on ({error}); "
+            "name another column, or its kind"
+        ) from error
     prediction = predict_rows(prior, state, x)
     if task.classes is not None:
         return _classified(prediction[0], task.classes)

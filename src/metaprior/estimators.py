@@ -217,10 +217,11 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
             self.y_mean_, self.y_scale_ = np.array([fixed["mean"]]), np.array([fixed["scale"]])
         elif self.prior is None or inputs.get("kind") in _STRUCTURES:
             scaler = StandardScaler().fit(targets)
-            self.y_mean_, self.y_scale_ = scaler.mean_, scaler.scale_
+            self.y_mean_, self.y_scale_ = scaler.mean_, np.where(scaler.var_ > 0, scaler.scale_, 0.0)
         self.flat_ = y.ndim == 1
         x = self._inputs(rows)
-        standard = torch.tensor((targets - self.y_mean_) / self.y_scale_, dtype=x.dtype, device=x.device)
+        scale = np.where(self.y_scale_ == 0, 1.0, self.y_scale_)
+        standard = torch.tensor((targets - self.y_mean_) / scale, dtype=x.dtype, device=x.device)
         self.support_ = Examples(x, standard[None])
         self.state_ = believe(self.prior_, self.support_)
         return self
@@ -231,14 +232,15 @@ class PriorRegressor(RegressorMixin, _PriorEstimator):
         Args:
             X: rows `(N, F)`, or what stands for them.
             return_std: return the standard deviations of what will be measured too, as the prior says them or a
-                jackknife of the support; in powers of ten if logarithms are predicted.
+                jackknife of the support; in powers of ten if logarithms are predicted, NaN if all targets were equal.
         """
         x = self._queries(X)
         values = predict_rows(self.prior_, self.state_, x)[0].double().cpu().numpy() * self.y_scale_ + self.y_mean_
         values = self._as_given(10**values if self.logarithm_ else values)
         if not return_std:
             return values
-        spread = deviation(self.prior_, self.state_, self.support_, x)[0].double().cpu().numpy() * abs(self.y_scale_)
+        scale = np.where(self.y_scale_ == 0, np.nan, abs(self.y_scale_))
+        spread = deviation(self.prior_, self.state_, self.support_, x)[0].double().cpu().numpy() * scale
         return values, self._as_given(spread)
 
     def _as_given(self, values: np.ndarray) -> np.ndarray:

@@ -183,3 +183,13 @@ def test_how_columns_were_read_is_told(tmp_path):
     assert any(text.startswith("file: column 'ic50': 32 of 40 values lie beyond a bound") for text in said)
     with pytest.raises(DataError, match=r"column 'ki' of .* has 0, 0.14, .* and 35 more; .* the kind 'regression'"):
         _ = AssayTable(path, target="ki").spec
+
+
+def test_rows_that_name_no_assay_are_told(tmp_path):
+    lines = [f"{text},{['', 'NA', 'b', 'c'][at % 4]},{at % 3 % 2}" for at, text in enumerate(nci_smiles(80))]
+    path = tmp_path / "nameless.csv"
+    path.write_text("\n".join(["smiles,assay,active", *lines]))
+    source = AssayTable(path, "assay", "active", shots=4)
+    with pytest.warns(UserWarning, match="file: 20 rows name no assay, and are left out: 2, 6, 10, 14, 18, ..."):
+        names = [name for split in ("train", "valid", "test") for name in source.names(split)]
+    assert sorted(names) == ["NA", "b", "c"]

@@ -176,3 +176,17 @@ def test_an_sdf_of_which_nothing_can_be_read_names_its_records(tmp_path):
     found = read_structures(tmp_path / "a.sdf")
     assert found.frame["smiles"].tolist() == [None]
     assert found.problems == {1: "the record is no molecule"}
+
+
+def test_a_broken_record_loses_no_other(tmp_path):
+    blocks = [Chem.MolToMolBlock(Chem.MolFromSmiles(text)) for text in ("CCO", "CCN", "CCC", "CCS")]
+    blocks[1] = "\n"
+    blocks[2] = blocks[2].replace("V2000", "V2000 broken").replace(" C ", " Q#")
+    path = tmp_path / "a.sdf"
+    path.write_text("".join(f"{block}>  <id>\n{at}\n\n$$$$\n" for at, block in enumerate(blocks)))
+    found = read_structures(path)
+    assert len(found.frame) == 4
+    assert found.frame.loc[1, "smiles"] == "CCO"
+    assert found.frame.loc[4, "smiles"] == "CCS"
+    assert found.frame.loc[4, "id"] == "3"
+    assert 3 in found.problems

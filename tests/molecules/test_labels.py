@@ -139,3 +139,11 @@ def test_words_for_nothing_are_missing_labels():
 def test_a_number_too_large_to_be_one_is_a_problem_of_its_row():
     found = read_labels(column("1.5", "1e400", "2.5"), "regression")
     assert found.problems == {3: "column 'y' is '1e400', expected a number"}
+
+
+@pytest.mark.parametrize(("other", "empty"), [("ND", 1), ("?", 1), ("not tested", 1), ("none", 0), ("weak", 0)])
+def test_beside_a_pair_of_opposites_there_is_no_class_of_gaps(other, empty):
+    found = read_labels(column("active", "inactive", other, "active"))
+    assert (~found.known).sum() == empty
+    assert len(found.classes) == 3 - empty
+    assert read_labels(column("+", "-", "+")).classes == ["-", "+"]

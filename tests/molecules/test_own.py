@@ -143,10 +143,8 @@ def test_salts_and_duplicates_are_told(run, files):
         adapt(run, support, query)
     texts = [str(one.message) for one in told]
     assert any("1 salts, mixtures or charged structures" in text and "row 3: kept" in text for text in texts)
-    assert any(
-        "one of the structures occurs more than once, 1 of them with labels that contradict" in text for text in texts
-    )
-    assert any("rows 6, 7" in text for text in texts)
+    counted = "one structure has several labels in one assay; the class of most counts"
+    assert any(f"{counted}, and 1 whose classes are as frequent are left out: rows 6, 7" in text for text in texts)
 
 
 def test_labels_of_one_class_are_predicted_and_told(run, files):
@@ -158,7 +156,7 @@ def test_labels_of_one_class_are_predicted_and_told(run, files):
 
 
 def test_which_columns_are_labels(run, files):
-    support, query = files(query=lambda frame: frame.assign(active=None, logp=1), columns=("active", "logp"))
+    support, query = files(query=lambda frame: frame.assign(active=1, logp=1), columns=("active", "logp"))
     with pytest.raises(DataError, match=r"target: .* has no column that .* lacks"):
         adapt(run, support, query)
     assert "active" in adapt(run, support, query, target="active").columns
@@ -266,3 +264,67 @@ def test_columns_and_files_that_cannot_be(run, files, tmp_path):
     pandas.read_csv(query).rename(columns={"SMILES": "structure"}).to_csv(other, index=False)
     found = adapt(run, support, other, target="active")
     assert found.understood[0].endswith("; 'SMILES' is what they are of, and 'structure' that of the query")
+
+
+def test_replicates_do_not_make_it_surer(run, files):
+    support, query = files(columns=("logp",))
+    once = adapt(run, support, query)["uncertainty"]
+    rows = support.read_text().splitlines()
+    support.write_text("\n".join([rows[0], *rows[1:] * 4]))
+    with pytest.warns(
+        UserWarning, match="support: 40 structures have several labels in one assay; their median counts"
+    ):
+        again = adapt(run, support, query)["uncertainty"]
+    assert again == pytest.approx(once)
+
+
+def test_bounds_and_units_may_stand_in_columns_of_their_own(run, files):
+    def typed(relation, unit):
+        return lambda frame: frame.assign(
+            relation=[relation if at % 4 == 0 else "'='" for at in range(len(frame))],
+            units=[unit if at % 2 else "nM" for at in range(len(frame))],
+        )
+
+    names = ("logp", "relation", "units")
+    support, query = files(typed(">", "nM"), columns=names)
+    with pytest.warns(UserWarning, match="support: ") as told:
+        found = adapt(run, support, query)
+    said = [str(one.message) for one in told]
+    assert "support: 'relation', 'units' is of bounds or units, and is not predicted" in said
+    assert any("column 'logp': 10 of 40 values lie beyond a bound" in text for text in said)
+    assert len(found.understood) == 1
+    support, query = files(typed(">", "uM"), columns=names)
+    with pytest.raises(
+        DataError, match="support: column 'units' has the units nM, uM; bring the values to one of them"
+    ):
+        adapt(run, support, query, target="logp")
+    support, query = files(typed(">", "nM"), columns=("active", *names))
+    with pytest.raises(
+        DataError, match="support: column 'relation' has bounds, and the labels are active, logp; write"
+    ):
+        adapt(run, support, query, target=["active", "logp"])
+
+
+def test_columns_that_were_lost_or_broke(run, files, tmp_path):
+    """A label that the query has a blank column for; numbers too long for a machine; names that differ in blanks."""
+    support, query = files(
+        lambda frame: frame.assign(Barcode=[f"{10**20 + at}" for at in range(len(frame))]),
+        lambda frame: frame.assign(active=""),
+        ("active", "Barcode"),
+    )
+    found = adapt(run, support, query, target="active")
+    assert "prediction" in found.columns
+    with pytest.warns(UserWarning, match="support: 'Barcode' seems to number the rows, and is not predicted unless"):
+        assert len(adapt(run, support, query).understood) == 1
+    twice = tmp_path / "twice.csv"
+    twice.write_text(support.read_text().replace("id,SMILES", "id,SMILES ", 1).replace("active", "SMILES", 1))
+    with pytest.raises(
+        DataError, match=r"support: .*twice.csv has several columns 'SMILES'; give each a name of its own"
+    ):
+        adapt(run, twice, query)
+
+
+def test_an_error_beside_a_number_is_no_class(run, files):
+    support, query = files(lambda frame: frame.assign(logp=frame["logp"] + " ± 0.2"), columns=("active", "logp"))
+    with pytest.raises(DataError, match=r"support: column 'logp' has '.* ± 0.2'; expected numbers alone"):
+        adapt(run, support, query)

@@ -181,7 +181,7 @@ def test_affinities_are_read_and_predicted_in_nanomolar(mhc, tmp_path, monkeypat
     rows = "".join(f"{'LLAV'[at % 4] * 9},{10 ** (at % 5)},{spelt}\n" for at in range(12))
     support = write(tmp_path, "allele.csv", "peptide,affinity,allele\n" + rows)
     query = write(tmp_path, "peptides.csv", "peptide\nLLLLLLLLL\nGGGGGGGGG\n")
-    with pytest.warns(UserWarning, match="sequences occur more than once"):
+    with pytest.warns(UserWarning, match="support: 3 structures have several .* median counts: rows 2, 3, 6"):
         result = adapt(run, support, query)
     assert all(0.5 < value < 2e5 for value in result["prediction"])
     assert all(0 <= value < 5 for value in result["uncertainty"])
@@ -214,3 +214,11 @@ def test_ones_own_tables_of_sequences(tmp_path):
     assert result.columns[1:3] == ("prediction", "probability_0"), "the column that names the epitope is no label"
     with pytest.raises(DataError, match=r"support: column 'epitope' of .*old.csv names 8 assays; expected the rows of"):
         adapt(prior, file, query, inputs=source.inputs)
+
+
+def test_nucleotides_are_no_amino_acids(tmp_path):
+    both = "cdr3,cdr3_aa\nTGTGCCAGC,CAS\nTGTGCCAGT,CAS\nTGTGCTAGC,CAS\n"
+    assert read_sequences(write(tmp_path, "airr.csv", both)).column == "cdr3_aa"
+    alone = "cdr3\nTGTGCCAGC\nTGTGCCAGT\nTGTGCTAGC\n"
+    with pytest.raises(DataError, match=r"file: column 'cdr3' of .* holds nucleotides; expected amino acids"):
+        read_sequences(write(tmp_path, "dna.csv", alone))

@@ -82,3 +82,16 @@ def test_of_many_bad_rows_the_first_are_named():
     frame = pandas.DataFrame({"size": ["1", *["big"] * 20]}, index=range(2, 23))
     with pytest.warns(UserWarning, match=r"skipped 20 bad rows of a.csv: row 3: .* row 7: .*; and 15 more$"):
         assert len(good_rows(frame, problems(frame, {"size": "number"}), "file", "a.csv", skip_bad=True)) == 1
+
+
+def test_a_stray_quotation_mark_swallows_no_rows(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text('id,name,size\n1,a,3\n2,"b,4\n3,c,5\n4,"d,6\n5,e,7\n')
+    with pytest.raises(
+        DataError, match=r"file: row 3 of .*a.csv: column 'name' holds several lines that look like rows"
+    ):
+        read_table(file, "file")
+    file.write_text('id,name,size\n1,"a\nof two lines, one",3\n')
+    assert len(read_table(file, "file")) == 1
+    file.write_text('"id; or; name",size\n1,3\n')
+    assert list(read_table(file, "file").columns) == ["id; or; name", "size"]

@@ -13,7 +13,7 @@ from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
 from metaprior.molecules.dealing import QUERY, roles_of
 from metaprior.molecules.featurise import Featurised
-from metaprior.molecules.label_columns import identifies, numbers_rows
+from metaprior.molecules.label_columns import check_qualifiers, identifies, numbers_rows, qualifies
 from metaprior.molecules.labels import Labels, read_labels
 from metaprior.molecules.own_rows import SHOWN, read_inputs, usable
 from metaprior.molecules.replicates import merged
@@ -194,7 +194,10 @@ class AssayTable(AssaySource):
         owner, row = np.nonzero(np.isfinite(values))
         numbers, names = values[owner, row], [labels.name for labels in read]
         if self.task is not None:
-            tasks = texts(without_words(good[self.task]))
+            tasks = texts(good[self.task])
+            if nameless := list(good.index[tasks.isna()]):
+                rows = ", ".join(map(str, nameless[:SHOWN])) + (", ..." if len(nameless) > SHOWN else "")
+                warnings.warn(f"file: {len(nameless)} rows name no {self.task}, and are left out: {rows}", stacklevel=3)
             names = sorted(set(tasks.dropna()))
             code = tasks.map({name: at for at, name in enumerate(names)}).to_numpy(dtype=float, na_value=np.nan)
             named = np.isfinite(code[row])
@@ -220,15 +223,15 @@ class AssayTable(AssaySource):
             wanted = others if given is None else list(given)
             need_columns(frame, wanted, "file", self.file)
         two, guessed = self.kind == "classification", self.target is None and self.task is None
+        frame = check_qualifiers(frame, [name for name in wanted if not (guessed and qualifies(frame[name]))], "file")
         read = []
         for name in wanted:
-            if guessed and (
-                not frame[name].notna().any() or identifies(frame[name]) or numbers_rows(frame[name], name)
-            ):
+            values = frame[name]
+            if guessed and (identifies(values) or numbers_rows(values, name) or qualifies(values)):
                 continue
             labels = read_labels(frame[name], self.kind, argument="file")
             # Beside assays, a file has names and numbers of other kinds.
-            if not guessed or (len(labels.classes or ()) == 2 if two else not labels.problems):
+            if not guessed or (len(labels.classes or ()) == 2 if two else len(labels.problems) < labels.known.sum()):
                 read.append(labels)
         if not read:
             raise DataError(f"file: {self.file} has no column of labels for {self.kind}: {', '.join(others)}")

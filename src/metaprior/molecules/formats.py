@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import json
+import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -185,10 +186,14 @@ def _read_sdf(path: Path, argument: str) -> Structures:
     """Read records, numbered from 1; their fields are columns."""
     chem = needed("rdkit.Chem")
     records, problems = [], {}
-    content = _content(path, argument).decode(file_encoding(path, argument)).encode()
+    content = _content(path, argument).decode(file_encoding(path, argument))
+    # RDKit is given one record at a time, since after a broken one it would lose the next.
+    parts = re.split(r"(?m)^\$\$\$\$[^\n]*\n?", content.replace("\r\n", "\n").replace("\r", "\n"))
+    parts = parts[:-1] if not parts[-1].strip() else parts
     try:
-        with io.BytesIO(content) as file, quiet():
-            for number, molecule in enumerate(chem.ForwardSDMolSupplier(file), 1):
+        with quiet():
+            for number, part in enumerate(parts, 1):
+                molecule = next(iter(chem.ForwardSDMolSupplier(io.BytesIO(f"{part}$$$$\n".encode()))), None)
                 if molecule is None:
                     problems[number] = "the record is no molecule"
                     records.append({"smiles": None})

@@ -3,17 +3,25 @@
 import re
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from metaprior.errors import DataError
 from metaprior.molecules.formats import Structures
-from metaprior.tasks.columns import Column
+from metaprior.molecules.numerals import has_more
+from metaprior.tasks.columns import Column, Frame
 from metaprior.tasks.rows import need_columns
 
-__all__ = ["identifies", "label_columns", "numbers_rows"]
+__all__ = ["check_qualifiers", "identifies", "label_columns", "numbers_rows", "qualifies"]
 
-_IDENTIFIER = re.compile(r"(.*[ _.-])?(id|ids|index|idx|row|no\.?|nr\.?|cid)|unnamed: \d+", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"(?i:(.*[ _.-])?(id|ids|index|idx|row|no\.?|nr\.?|cid)|unnamed: \d+)|.*[a-z]I[Dd]s?")
 """What a column of numbers that stand for the rows is called."""
+_NUMBER = re.compile(r"\s*[<>=~≤≥]*\s*[-+\u2212]?[\d.,]+([eE][-+]?\d+)?\s*")
+_RELATIONS = {"=", "<", ">", "<=", ">=", "≤", "≥", "~", "<<", ">>"}
+_LONGEST = 15
+"""No measurement has more digits."""
 _FEW = 10
 """As many different texts may be classes, however few rows there are."""
 
@@ -47,7 +55,7 @@ def label_columns(
         need_columns(labelled.frame, names, "support", support)
         return names
     others = [str(name) for name in labelled.frame.columns if name != labelled.column and name not in apart]
-    names = [name for name in others if name not in asked.frame.columns]
+    names = [name for name in others if name not in asked.frame.columns or asked.frame[name].isna().all()]
     if not names:
         raise DataError(
             f"target: {support} has no column that {query} lacks, so that none is known to be a label; name it by "
@@ -55,6 +63,10 @@ def label_columns(
         )
     # Beside labels, what differs by nature in every row is an identifier.
     labels = [name for name in names if not identifies(labelled.frame[name])]
+    if beside := [name for name in labels if qualifies(labelled.frame[name])]:
+        told = ", ".join(f"'{name}'" for name in beside)
+        warnings.warn(f"support: {told} is of bounds or units, and is not predicted", stacklevel=3)
+        labels = [name for name in labels if name not in beside]
     if numbered := [name for name in labels if numbers_rows(labelled.frame[name], name)]:
         told = ", ".join(f"'{name}'" for name in numbered)
         warnings.warn(
@@ -64,6 +76,39 @@ def label_columns(
     if not labels:
         raise DataError(f"target: no column of {support} looks like a label; name it by `target`: {', '.join(names)}")
     return labels
+
+
+def check_qualifiers(frame: Frame, names: Sequence[str], argument: str) -> Frame:
+    """Return a table whose labels have their bounds before them, where another column has these.
+
+    Args:
+        frame: the table.
+        names: the columns of labels.
+        argument: the name of the argument that gave the table, for messages.
+
+    Raises:
+        DataError: if a column of units has several, or it is not known which of several labels bounds are of.
+    """
+    for name in (name for name in frame.columns if name not in names and qualifies(frame[name])):
+        written = frame[name].dropna().astype(str).str.strip().str.strip("'")
+        if not set(written) <= _RELATIONS:
+            if len(units := sorted(set(written))) > 1:
+                raise DataError(
+                    f"{argument}: column '{name}' has the units {', '.join(units)}; bring the values to one of them"
+                )
+            continue
+        if not set(written) - {"="}:
+            continue
+        if len(names) > 1:
+            raise DataError(
+                f"{argument}: column '{name}' has bounds, and the labels are {', '.join(names)}; write bounds before "
+                "the values they are of, as in >10"
+            )
+        label = frame[names[0]]
+        bounded = label.notna() & frame[name].notna() & ~label.astype(str).str.match(r"\s*[<>=~≤≥]")
+        sign = written.reindex(frame.index).fillna("").str.replace("<<", "<").str.replace(">>", ">")
+        frame = frame.assign(**{names[0]: label.mask(bounded, sign + label.astype(str))})
+    return frame
 
 
 def identifies(values: Column) -> bool:
@@ -76,10 +121,21 @@ def identifies(values: Column) -> bool:
         >>> identifies(pandas.Series(["a", "b"] * 10))
         False
     """
-    present = values.dropna()
-    texts = present.astype(str)
-    numeric = texts.str.fullmatch(r"\s*[<>=~≤≥]*\s*[-+\u2212]?[\d.,]+([eE][-+]?\d+)?\s*").mean() >= 0.5
-    return len(present) == 0 or (not numeric and texts.nunique() > max(_FEW, len(texts) / 2))
+    texts = values.dropna().astype(str)
+    numeric = np.mean([has_more(value) or _NUMBER.fullmatch(value) is not None for value in texts] or [False]) >= 0.5
+    return len(texts) == 0 or (not numeric and texts.nunique() > max(_FEW, len(texts) / 2))
+
+
+def qualifies(values: Column) -> bool:
+    """Return whether a column says only what stands before a number, or the unit that stands behind it.
+
+    Example:
+        >>> import pandas
+        >>> qualifies(pandas.Series(["=", ">", "="])), qualifies(pandas.Series(["nM", "uM"]))
+        (True, True)
+    """
+    written = {str(value).strip().strip("'") for value in values.dropna()}
+    return bool(written) and (written <= _RELATIONS or all(has_more(f"1 {value}") for value in written))
 
 
 def numbers_rows(values: Column, name: str) -> bool:
@@ -93,6 +149,8 @@ def numbers_rows(values: Column, name: str) -> bool:
     texts = values.dropna().astype(str).str.strip()
     if len(texts) < 5 or not texts.str.fullmatch(r"\d+").all() or not texts.is_unique:
         return False
-    found = texts.astype(int)
-    in_turn = int(found.iloc[0]) in (0, 1) and bool((found.diff().dropna() == 1).all())
+    if texts.str.len().min() > _LONGEST:
+        return True
+    found = [int(value) for value in texts]
+    in_turn = found[0] in (0, 1) and all(after == before + 1 for before, after in pairwise(found))
     return in_turn or _IDENTIFIER.fullmatch(name.strip()) is not None

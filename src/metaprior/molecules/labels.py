@@ -3,7 +3,6 @@
 Axis letters: M molecules.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +10,11 @@ from typing import Any
 import numpy as np
 
 from metaprior.errors import DataError
+from metaprior.molecules.numerals import bound_and_number, has_more, with_points
 from metaprior.tasks.columns import NOTHING, Column, pandas, target_of, text
 
 __all__ = ["Labels", "check_few", "in_order", "mixed_units", "read_labels"]
 
-_BOUND, _WHOLE, _EXPONENT = r"^\s*(<=?|>=?|≤|≥|=|~)?\s*", r"(?:\d{1,3}(?:,\d{3})+|\d+)", r"(?:[eE][-+]?\d+)?"
-_VALUE = re.compile(rf"{_BOUND}([-+\u2212]?(?:{_WHOLE}\.?\d*|\.\d+){_EXPONENT})\s*$")
-"""A number, whose thousands may be set apart by commas."""
-_COMMA = re.compile(rf"{_BOUND}[-+\u2212]?\d*,\d+{_EXPONENT}\s*$")
-"""A number whose decimal point is a comma, unless it sets thousands apart."""
 _OPPOSITES = (
     ("0", "1"),
     ("inactive", "active"),
@@ -50,8 +45,6 @@ _GAPS = NOTHING | {
     "none",
 }
 """What is written among numbers, without regard to case, where a value was not measured."""
-_UNIT = re.compile(_VALUE.pattern.removesuffix("\\s*$") + r"\s*([pnuµμm]?M|%|[pnuµμm]?mol(/L)?|[pnuµμm]?g/m?[lL])\s*$")
-"""A number with its unit."""
 _CLASSES = 10
 """As many different texts may be classes, however few labels there are."""
 _GAP = 1.5
@@ -82,7 +75,7 @@ class Labels:
         return ~np.isnan(self.values)
 
 
-def read_labels(column: Column, kind: str = "auto", units: bool = True, argument: str = "support") -> Labels:
+def read_labels(column: Column, kind: str = "auto", logarithms: bool = False, argument: str = "support") -> Labels:
     """Read a column of labels; a blank is a label that is missing.
 
     Text, or at most ten different whole numbers, stand for classes. A value that is only known to lie beyond a bound,
@@ -91,7 +84,8 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True, argument
     Args:
         column: M values as text, their index the numbers of the rows.
         kind: "classification", "regression" or "auto".
-        units: look for values that seem to be of two units, or to be no logarithms.
+        logarithms: whether those of the values are taken later, so that they may span many orders of magnitude, and
+            be in groups.
         argument: the name of the argument that gave the column, for messages.
 
     Raises:
@@ -111,27 +105,30 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True, argument
     present = [value for value in texts if value is not None]
     if not present:
         raise DataError(f"{argument}: column '{name}' has no labels")
-    with_unit = [value for value in present if _UNIT.match(value)]
+    numeric = [value for value in present if bound_and_number(value) is not None]
+    with_unit = [value for value in present if has_more(value)]
+    if kind != "classification" and with_unit and len(with_unit) + len(numeric) > len(present) / 2:
+        kind = "regression"
     if len(with_unit) > len(present) / 2:
         raise DataError(
             f"{argument}: column '{name}' has '{with_unit[0]}'; expected numbers alone, their unit in the column's name"
         )
     try:
-        texts, remarks = _with_points(name, texts)
+        texts, remarks = with_points(name, texts, column.attrs.get("separator") == ";")
         texts, missing = _without_gaps(name, texts)
     except DataError as error:
         raise DataError(f"{argument}: {error}") from error
     remarks += missing
-    matched = [None if value is None else _VALUE.match(value) for value in texts]
-    bounded = [bool(match and match[1] and match[1] != "=") for match in matched]
+    matched = [None if value is None else bound_and_number(value) for value in texts]
+    bounded = [bool(match and match[0] not in (None, "=", "~")) for match in matched]
     if kind == "auto":
-        plain = [value if match is None else _number(match[2]) for value, match in zip(texts, matched, strict=True)]
+        plain = [value if match is None else match[1] for value, match in zip(texts, matched, strict=True)]
         kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
         if kind == "classification":
             check_few(name, present, argument)
     if kind == "classification":
         return _classes(name, texts, remarks)
-    values = np.array([np.nan if match is None else _number(match[2]) for match in matched])
+    values = np.array([np.nan if match is None else match[1] for match in matched])
     problems = {
         row: f"column '{name}' is '{value}', expected a number"
         for row, value, number in zip(column.index, texts, values, strict=True)
@@ -142,7 +139,7 @@ def read_labels(column: Column, kind: str = "auto", units: bool = True, argument
             f"column '{name}': {sum(bounded)} of {len(present)} values lie beyond a bound (<, >); each was taken to be "
             "its bound, so that predictions beyond the bounds are too tame"
         )
-    return Labels(name, values, None, remarks + (mixed_units(values, name) if units else []), problems)
+    return Labels(name, values, None, remarks + ([] if logarithms else mixed_units(values, name)), problems)
 
 
 def check_few(name: str, present: Sequence[str], argument: str = "support") -> None:
@@ -192,25 +189,14 @@ def mixed_units(values: np.ndarray, name: str) -> list[str]:
     return []
 
 
-def _with_points(name: str, texts: list[str | None]) -> tuple[list[str | None], list[str]]:
-    """Return the texts of labels with points in place of decimal commas, and a remark if there were any."""
-    present = [value for value in texts if value is not None]
-    commas = [value for value in present if _COMMA.match(value) and not _VALUE.match(value)]
-    if not commas:
-        return texts, []
-    if points := [value for value in present if "." in value and _VALUE.match(value)]:
-        raise DataError(
-            f"column '{name}' has '{commas[0]}' and '{points[0]}'; is the comma or the point the decimal one?"
-        )
-    read = [None if value is None else value.replace(",", ".") if _COMMA.match(value) else value for value in texts]
-    return read, [f"column '{name}': '{commas[0]}' has a decimal comma; all commas of the column were read as such"]
-
-
 def _without_gaps(name: str, texts: list[str | None]) -> tuple[list[str | None], list[str]]:
     """Return the texts of labels without what stands for none, and a remark if there was any."""
     others = [value for value in texts if value is not None and value.lower() not in _GAPS]
-    numbers = sum(bool(_VALUE.match(value)) for value in others) > len(others) / 2
-    empty = _GAPS if numbers else NOTHING
+    numbers = sum(bound_and_number(value) is not None for value in others) > len(others) / 2
+    lower = {value.lower() for value in others}
+    # Beside a pair of opposites there is no third class; one of them may be a minus.
+    pair = next((set(pair) for pair in _OPPOSITES if set(pair) == lower | (set(pair) & _GAPS)), set())
+    empty = _GAPS - pair - {"none"} if pair else _GAPS if numbers else NOTHING
     gaps = [value for value in texts if value is not None and value.lower() in empty]
     if not gaps:
         return texts, []
@@ -263,7 +249,3 @@ def in_order(found: Iterable[str]) -> list[str]:
     if len(found) == 2 and any(value.startswith("not ") for value in found):
         return sorted(found, key=lambda value: not value.startswith("not "))
     return sorted(found)
-
-
-def _number(given: str) -> float:
-    return float(given.replace(",", "").replace("\u2212", "-"))

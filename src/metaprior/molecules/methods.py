@@ -73,6 +73,9 @@ def _by_estimator(estimator: Any, episode: Episode) -> Said:
     if not episode.support.size:
         raise DataError("sizes: an estimator has nothing to fit to without a support; expected 1 or more")
     x, y, asked = (part[0].numpy() for part in (episode.support.x, episode.support.y, episode.query.x))
+    if episode.ways is not None and len(np.unique(y)) == 1:
+        # Most classifiers refuse a single class; nothing but it can be said.
+        return torch.full((len(asked),), float(y.flat[0]), dtype=torch.double)
     from sklearn.base import clone
 
     fitted = clone(estimator).fit(x, y.ravel())

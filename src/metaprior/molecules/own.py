@@ -17,11 +17,10 @@ from metaprior.errors import DataError
 from metaprior.molecules.featurise import Featurised
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.formats import Structures
-from metaprior.molecules.label_columns import label_columns
+from metaprior.molecules.label_columns import check_qualifiers, label_columns
 from metaprior.molecules.labels import Labels, check_few, read_labels
 from metaprior.molecules.own_rows import (
     BESIDE,
-    SHOWN,
     EncodedRows,
     agree,
     chosen,
@@ -31,6 +30,7 @@ from metaprior.molecules.own_rows import (
     similarity,
     usable,
 )
+from metaprior.molecules.replicates import merged
 from metaprior.molecules.sequence_files import describe_task, describing
 from metaprior.tasks.episode import Examples
 from metaprior.tasks.own import OwnTask
@@ -83,7 +83,8 @@ def read_properties(
     kind = labels if fixed is None else "regression"
     apart = describing(labelled.frame, inputs["about"]["column"], labelled.column) if inputs.get("about") else []
     names = label_columns(labelled, asked, target, support, query, [*apart, *_assay(labelled, inputs, support)])
-    properties = [read_labels(labelled.frame[name], kind, units=fixed is None) for name in names]
+    bounded = check_qualifiers(labelled.frame, names, "support")
+    properties = [read_labels(bounded[name], kind, logarithms=fixed is not None) for name in names]
     for one in properties if labels == "classification" else ():
         assert one.classes is not None
         check_few(one.name, [one.classes[int(value)] for value in one.values[one.known]])
@@ -91,7 +92,8 @@ def read_properties(
         one.problems.update(_no_logarithm(one, labelled.frame.index))
     kept, rows = usable(labelled, inputs, "support", support, skip_bad, properties)
     inside = labelled.frame.index.isin(kept.index)
-    _remark_duplicates(kept, rows.smiles, properties, inside, inputs["kind"].replace("molecules", "structures"))
+    first: dict[str, int] = {}
+    structure = np.array([first.setdefault(text, at) for at, text in enumerate(rows.smiles)], dtype=np.int64)
 
     wanted = _wanted(asked, inputs, query, skip_bad, described)
     seen = torch.cat(list(replace(wanted.x, rows=rows.rows).split()), dim=1)
@@ -102,10 +104,13 @@ def read_properties(
     for one in properties:
         for remark in one.remarks:
             warnings.warn(f"support: {remark}", stacklevel=2)
-        has = torch.from_numpy(one.known[inside])
-        if not bool(has.any()):
+        has = one.known[inside]
+        given, labels_kind = one.values[inside][has], "regression" if one.classes is None else "classification"
+        mine = structure[has]
+        _, where, single = merged(np.zeros_like(mine), mine, given, labels_kind, "support", list(kept.index[has]))
+        if not len(single):
             raise DataError(f"support: column '{one.name}' has no labels for a structure that can be used")
-        values, mean, scale = torch.from_numpy(one.values[inside])[has], 0.0, 1.0
+        values, mean, scale = torch.from_numpy(single), 0.0, 1.0
         if fixed is not None:
             mean, scale = fixed["mean"], fixed["scale"]
             values = values.log10() if fixed["logarithm"] else values
@@ -130,7 +135,7 @@ def read_properties(
         else:
             y = values.long()[None]
         name = one.name if len(properties) > 1 else ""
-        task = Examples(seen[:, has], y)
+        task = Examples(seen[:, torch.from_numpy(where)], y)
         logarithm = fixed is not None and fixed["logarithm"]
         tasks.append(
             OwnTask(
@@ -245,26 +250,3 @@ def _assay(labelled: Structures, inputs: Mapping[str, Any], support: Any) -> lis
     if (count := labelled.frame[name].nunique()) > 1:
         raise DataError(f"support: column '{name}' of {support} names {count} assays; expected the rows of one")
     return [name]
-
-
-def _remark_duplicates(
-    frame: Any, smiles: list[str], properties: Sequence[Labels], inside: np.ndarray, kind: str
-) -> None:
-    """Warn of structures or sequences that the support has more than once, and of those whose labels disagree."""
-    places: dict[str, list[int]] = {}
-    for position, text in enumerate(smiles):
-        places.setdefault(text, []).append(position)
-    twice = [found for found in places.values() if len(found) > 1]
-    if not twice:
-        return
-    index = list(frame.index)
-    shown = "; ".join(f"rows {', '.join(str(index[at]) for at in found)}" for found in twice[:SHOWN])
-    more = f"; and {len(twice) - SHOWN} more" if len(twice) > SHOWN else ""
-    odd = 0
-    for found in twice:
-        for labels in properties:
-            values = labels.values[inside][found]
-            odd += labels.classes is not None and len(np.unique(values[~np.isnan(values)])) > 1
-    told = f", {odd} of them with labels that contradict each other" if odd else ""
-    what = f"{len(twice)} {kind} occur" if len(twice) > 1 else f"one of the {kind} occurs"
-    warnings.warn(f"support: {what} more than once{told}: {shown}{more}", stacklevel=3)

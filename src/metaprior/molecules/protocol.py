@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metaprior.errors import DataError
+from metaprior.errors import DataError, check_positive
 from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.methods import Method, predictor_of
 from metaprior.molecules.scores import scores_of
@@ -82,8 +82,9 @@ def assay_protocol(
         >>> found.rows[0]["tasks"], found.rows[0]["delta_auprc"] > 0
         (3, True)
     """
-    if not sizes:
-        raise DataError("sizes: expected at least one size of the support, got none")
+    if not sizes or min(sizes) < 0:
+        raise DataError(f"sizes: expected sizes of the support, each 0 or more, got {list(sizes)}")
+    check_positive(draws=draws)
     names = source.names(split)
     scored: dict[int, dict[str, dict[str, float]]] = {}
     hashes: list[str] = []

@@ -19,6 +19,8 @@ from metaprior.errors import DataError, UnknownNameError, check_positive
 from metaprior.files import check_writable, write_text
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import featuriser_of
+from metaprior.molecules.formats import file_encoding
+from metaprior.molecules.label_columns import check_qualifiers
 from metaprior.molecules.labels import read_labels
 from metaprior.molecules.own_rows import EncodedRows, agree, read_inputs
 from metaprior.molecules.screening import (
@@ -35,7 +37,7 @@ from metaprior.molecules.sequence_files import describe_task
 from metaprior.molecules.simulation import Simulation
 from metaprior.prior import Prior
 from metaprior.tasks.columns import Frame, pandas, without_words
-from metaprior.tasks.rows import good_rows, read_table
+from metaprior.tasks.rows import good_rows, kept_names, read_table
 
 __all__ = ["Batch", "screen"]
 
@@ -181,7 +183,8 @@ class _Given:
         bad = dict(structures.problems)
         values = np.full(len(frame), np.nan)
         if self.target in frame.columns and without_words(frame[self.target]).notna().any():
-            labels = read_labels(frame[self.target], "regression", units=False)
+            frame = check_qualifiers(frame, [self.target], argument)
+            labels = read_labels(frame[self.target], "regression", logarithms=True, argument=argument)
             values, bad = self._utility(labels.values, labels.problems, frame.index, bad)
             for remark in labels.remarks:
                 warnings.warn(f"{argument}: {remark}", stacklevel=4)
@@ -245,7 +248,8 @@ def _next(
     """Write the next batch to measure."""
     files = _round_files(folder)
     for file in files:
-        if read_table(file, "out").get(given.target, pandas().Series(dtype=object)).notna().sum() == 0:
+        filled = read_table(file, "out", file_encoding(file, "out")).get(given.target, pandas().Series(dtype=object))
+        if without_words(filled).notna().sum() == 0:
             raise DataError(
                 f"out: {file} waits for its labels: fill in its column '{given.target}', and give the command again"
             )
@@ -267,6 +271,8 @@ def _next(
     best = values.max().item() if len(values) else belief.mean.mean().item()
     picks = choose("random" if blind else acquisition, belief, open_, best, batch, generator)
     chosen = shelf.frame.iloc[picks.numpy()].drop(columns=[given.target], errors="ignore").copy()
+    added = [] if blind else ["predicted", "uncertainty"]
+    chosen.columns = kept_names(list(chosen.columns), added, "library")
     if not blind:
         chosen["predicted"] = [f"{value:.6g}" for value in given.back(belief.mean[picks].numpy())]
         chosen["uncertainty"] = [f"{value:.6g}" for value in belief.deviation[picks].tolist()]

@@ -22,7 +22,7 @@ from metaprior.tasks.rows import need_columns, read_table
 __all__ = ["describe_task", "describing", "read_sequences"]
 
 _NAMES = (
-    "cdr3", "cdr3b", "cdr3beta", "cdr3trb", "trbcdr3", "junctionaa", "cdr3aa", "bcdr3", "tcr", "peptide", "peptideseq",
+    "cdr3aa", "junctionaa", "cdr3", "cdr3b", "cdr3beta", "cdr3trb", "trbcdr3", "bcdr3", "tcr", "peptide", "peptideseq",
     "sequence", "seq", "aminoacid", "aminoacidsequence", "repertoire", "repertoires",
 )  # fmt: skip
 """What a column of sequences is called, without regard to case and to what is no letter or digit."""
@@ -32,6 +32,8 @@ _DESCRIBES = {
 }
 _FASTA = (".fasta", ".fa", ".faa")
 _LOOKED_AT = 50
+_BASES, _LEAST = "ACGTN", 3
+"""So many sequences of these letters alone are DNA."""
 
 
 def read_sequences(
@@ -67,6 +69,9 @@ def read_sequences(
         need_columns(frame, [column], argument, path)
     else:
         column = _found(frame, argument, path, apart)
+    letters = set("".join(frame[column].dropna().astype(str)).upper())
+    if len(frame) >= _LEAST and letters and letters <= set(_BASES):
+        raise DataError(f"{argument}: column '{column}' of {path} holds nucleotides; expected amino acids")
     return Structures(frame.assign(**{column: without_words(frame[column])}), column)
 
 

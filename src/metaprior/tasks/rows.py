@@ -2,8 +2,9 @@
 
 import difflib
 import gzip
+import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from metaprior.errors import DataError
 from metaprior.tasks.columns import Frame, numbers_in, pandas, text
 
-__all__ = ["good_rows", "need_columns", "problems", "read_table"]
+__all__ = ["good_rows", "kept_names", "need_columns", "problems", "read_table"]
 
 _SHOWN = 5
 """How many bad rows a message names."""
@@ -45,11 +46,12 @@ def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> 
         found = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(f"{argument}: {path} {found}; expected a CSV file")
     try:
+        separator = "\t" if path.suffix.lower() == ".tsv" else _separator(path, encoding)
         with warnings.catch_warnings():
             warnings.simplefilter("error", package.errors.ParserWarning)
             frame = package.read_csv(
                 path,
-                sep="\t" if path.suffix.lower() == ".tsv" else _separator(path, encoding),
+                sep=separator,
                 dtype=str,
                 encoding=encoding,
                 skipinitialspace=True,
@@ -64,18 +66,35 @@ def read_table(file: str | Path, argument: str, encoding: str = "utf-8-sig") -> 
         said = " ".join(str(error).split())
         raise DataError(f"{argument}: {path} cannot be read as a CSV file ({said})") from error
     frame.columns = [str(name).strip() for name in frame.columns]
+    if twice := list(frame.columns[frame.columns.duplicated()]):
+        raise DataError(f"{argument}: {path} has several columns '{twice[0]}'; give each a name of its own")
     frame.index = package.RangeIndex(2, len(frame) + 2)
+    _check_quotes(frame, separator, argument, path)
     frame = frame.dropna(how="all")
+    frame.attrs["separator"] = separator
     if frame.empty:
         raise DataError(f"{argument}: {path} has no rows; expected a CSV file with a header and a row for each example")
     return frame
+
+
+def _check_quotes(frame: Frame, separator: str, argument: str, path: Path) -> None:
+    """Raise DataError if a cell holds what look like whole rows, which a stray quotation mark leads to."""
+    others = len(frame.columns) - 1
+    for name in frame.columns if others else ():
+        for row, value in frame.loc[frame[name].astype(str).str.contains("\n", regex=False), name].items():
+            if any(line.count(separator) >= others for line in str(value).splitlines()[1:]):
+                raise DataError(
+                    f"{argument}: row {row} of {path}: column '{name}' holds several lines that look like rows; is a "
+                    "quotation mark missing, or one too many?"
+                )
 
 
 def _separator(path: Path, encoding: str) -> str:
     """Return what sets the names of the header apart: the comma, unless another occurs in it more often."""
     with gzip.open(path, "rt", encoding=encoding) if path.suffix == ".gz" else open(path, encoding=encoding) as file:
         header = file.readline()
-    return max(",", "\t", ";", key=header.count)
+    plain = re.sub(r'"[^"]*"', "", header)
+    return max(",", "\t", ";", key=plain.count)
 
 
 def need_columns(frame: Frame, names: Iterable[str], argument: str, where: str | Path) -> None:
@@ -93,6 +112,26 @@ def need_columns(frame: Frame, names: Iterable[str], argument: str, where: str |
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
             raise DataError(f"{argument}: {where} has no column '{name}': {hint}It has: {', '.join(known)}")
+
+
+def kept_names(given: Sequence[str], added: Sequence[str], argument: str) -> list[str]:
+    """Return the names of a user's columns, changed where they are those of columns that are added, with a warning.
+
+    Args:
+        given: the user's.
+        added: the others.
+        argument: the name of the argument that gave the table, for the warning.
+    """
+    names: list[str] = []
+    for name in given:
+        new = name
+        while new in added or (new != name and new in given):
+            new = f"{new}_given"
+        names.append(new)
+    if changed := [f"'{old}' is '{new}'" for old, new in zip(given, names, strict=True) if old != new]:
+        text = "has columns that are called as those of predictions are, so that"
+        warnings.warn(f"{argument}: {text} {', '.join(changed)} now", stacklevel=3)
+    return names
 
 
 def problems(frame: Frame, kinds: dict[str, str], needed: Iterable[str] = ()) -> dict[Any, str]:
