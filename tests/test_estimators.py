@@ -195,3 +195,8 @@ def test_equal_targets_say_nothing_of_deviations():
     )
     assert values == pytest.approx([5.5])
     assert np.isnan(spread).all()
+
+
+def test_salts_are_told():
+    with pytest.warns(UserWarning, match="X: 1 salts, mixtures or charged structures were reduced to .*: row 1: kept"):
+        PriorClassifier("zoo:molecules").fit(["CCO", "CCN.Cl", "CCC", "CCF"], [0, 1, 0, 1])

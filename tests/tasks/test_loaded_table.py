@@ -65,3 +65,11 @@ def test_classes_known_from_training_come_first(tmp_path):
     assert (table.classes, table.known) == (["0", "1", "7", "8"], 2)
     assert table.inputs["target"]["classes"] is None
     assert torch.equal(table.parts["test"].y.unique(), torch.tensor([2, 3]))
+
+
+def test_decimal_commas_are_refused(tmp_path):
+    file = tmp_path / "german.csv"
+    rows = [f"a{task};0,{dose}7;{task * dose / 10}" for task in range(10) for dose in range(4)]
+    file.write_text("\n".join(["assay;dose;effect", *rows]))
+    with pytest.raises(DataError, match=r"file: column 'dose' of .* has '0,07'; write numbers with points"):
+        load_table(str(file), "assay", "effect", None, "auto", (), (), (0.6, 0.2, 0.2), 0, False)

@@ -13,14 +13,13 @@ from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules.assays import Assays, AssaySource, gathered
 from metaprior.molecules.dealing import QUERY, roles_of
 from metaprior.molecules.featurise import Featurised
-from metaprior.molecules.label_columns import check_qualifiers, identifies, numbers_rows, qualifies
-from metaprior.molecules.labels import Labels, read_labels
+from metaprior.molecules.label_columns import assay_labels
 from metaprior.molecules.own_rows import SHOWN, read_inputs, usable
 from metaprior.molecules.replicates import merged
 from metaprior.molecules.splits import Rule, Splits, moments, split_molecules
 from metaprior.molecules.structure import Salts
 from metaprior.registry import sources
-from metaprior.tasks.columns import Frame, texts, without_words
+from metaprior.tasks.columns import texts, without_words
 from metaprior.tasks.rows import need_columns
 from metaprior.tasks.source import Split
 from metaprior.tasks.splits import split_names
@@ -186,7 +185,8 @@ class AssayTable(AssaySource):
             times = without_words(frame[self.time])
             blank = dict.fromkeys(frame.index[times.isna()], f"column '{self.time}' is blank")
             structures = replace(structures, problems=blank | structures.problems)
-        read = self._labels(frame, structures.column)
+        apart = [name for name in (structures.column, self.time, self.task) if name is not None]
+        read = assay_labels(frame, apart, self.task, self.target, self.kind, self.file)
         given = like | {"featuriser": self._featuriser, "salts": self.salts}
         good, found = usable(structures, given, "file", self.file, self.skip_bad, read)
         inside = frame.index.isin(good.index)
@@ -211,44 +211,3 @@ class AssayTable(AssaySource):
             for at, moment in zip(molecule.tolist(), moments(known), strict=True):
                 oldest[at] = min(moment, oldest.get(at, moment))
         return _Measured(found, *merged(owner, molecule, numbers, self.kind), names, oldest)
-
-    def _labels(self, frame: Frame, structures: str) -> list[Labels]:
-        """Return the columns of labels; told is what was odd about them, and which were taken if none was named."""
-        others = [str(name) for name in frame.columns if name not in (structures, self.time, self.task)]
-        if self.task is not None:
-            wanted = [self.target if isinstance(self.target, str) else "target"]
-            need_columns(frame, [self.task, *wanted], "file", self.file)
-        else:
-            given = [self.target] if isinstance(self.target, str) else self.target
-            wanted = others if given is None else list(given)
-            need_columns(frame, wanted, "file", self.file)
-        two, guessed = self.kind == "classification", self.target is None and self.task is None
-        frame = check_qualifiers(frame, [name for name in wanted if not (guessed and qualifies(frame[name]))], "file")
-        read = []
-        for name in wanted:
-            values = frame[name]
-            if guessed and (identifies(values) or numbers_rows(values, name) or qualifies(values)):
-                continue
-            labels = read_labels(frame[name], self.kind, argument="file")
-            # Beside assays, a file has names and numbers of other kinds.
-            if not guessed or (len(labels.classes or ()) == 2 if two else len(labels.problems) < labels.known.sum()):
-                read.append(labels)
-        if not read:
-            raise DataError(f"file: {self.file} has no column of labels for {self.kind}: {', '.join(others)}")
-        left = [name for name in others if guessed and name not in {labels.name for labels in read}]
-        if any(not identifies(frame[name]) for name in left) or (guessed and not two):
-            besides = f", and none of {', '.join(left)}" if left else ""
-            taken = ", ".join(labels.name for labels in read)
-            warnings.warn(f"file: took these columns for assays: {taken}{besides}; `target` names them", stacklevel=5)
-        for labels in read:
-            if two and len(classes := labels.classes or []) != 2:
-                some = ", ".join(classes[:SHOWN]) + (
-                    f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
-                )
-                raise DataError(
-                    f"target: column '{labels.name}' of {self.file} has {some}; expected two classes, or the kind "
-                    "'regression'"
-                )
-            for remark in labels.remarks:
-                warnings.warn(f"file: {remark}", stacklevel=5)
-        return read

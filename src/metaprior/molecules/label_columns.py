@@ -4,22 +4,24 @@ import re
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from metaprior.errors import DataError
 from metaprior.molecules.formats import Structures
+from metaprior.molecules.labels import Labels, read_labels
 from metaprior.molecules.numerals import has_more
 from metaprior.tasks.columns import Column, Frame
 from metaprior.tasks.rows import need_columns
 
-__all__ = ["check_qualifiers", "identifies", "label_columns", "numbers_rows", "qualifies"]
+__all__ = ["assay_labels", "check_qualifiers", "identifies", "label_columns", "numbers_rows", "qualifies"]
 
 _IDENTIFIER = re.compile(r"(?i:(.*[ _.-])?(id|ids|index|idx|row|no\.?|nr\.?|cid)|unnamed: \d+)|.*[a-z]I[Dd]s?")
 """What a column of numbers that stand for the rows is called."""
 _NUMBER = re.compile(r"\s*[<>=~≤≥]*\s*[-+\u2212]?[\d.,]+([eE][-+]?\d+)?\s*")
 _RELATIONS = {"=", "<", ">", "<=", ">=", "≤", "≥", "~", "<<", ">>"}
+_SHOWN = 5
 _LONGEST = 15
 """No measurement has more digits."""
 _FEW = 10
@@ -154,3 +156,62 @@ def numbers_rows(values: Column, name: str) -> bool:
     found = [int(value) for value in texts]
     in_turn = found[0] in (0, 1) and all(after == before + 1 for before, after in pairwise(found))
     return in_turn or _IDENTIFIER.fullmatch(name.strip()) is not None
+
+
+def assay_labels(
+    frame: Frame,
+    apart: Sequence[str],
+    task: str | None,
+    target: str | Sequence[str] | None,
+    kind: Literal["classification", "regression"],
+    file: str,
+) -> list[Labels]:
+    """Return the labels of one's own assays, with warnings of what was odd, and of which columns were taken for them.
+
+    Args:
+        frame: the table.
+        apart: columns that are no labels.
+        task: the column that names the assay of a row, beside which there is one of labels; None if each has its own.
+        target: the columns of labels; None for `target` beside a task, and else for all that can be.
+        kind: of the labels.
+        file: of the table, for messages.
+
+    Raises:
+        DataError: if a column is absent, or is not of the kind, or none is.
+    """
+    others = [str(name) for name in frame.columns if name not in apart]
+    guessed = target is None and task is None
+    given = [target] if isinstance(target, str) else list(target or ([] if task is None else ["target"]))
+    need_columns(frame, [*given, *([] if task is None else [task])], "file", file)
+    if task is not None and len(given) > 1:
+        raise DataError(f"target: expected one column beside `task`, got {', '.join(given)}")
+    wanted = given if not guessed else [name for name in others if not _aside(frame[name], name)]
+    two = kind == "classification"
+    read = [read_labels(frame[name], kind, argument="file") for name in wanted]
+    if guessed:
+        # Beside assays, a file has names and numbers of other kinds.
+        read = [one for one in read if (len(one.classes or ()) == 2 if two else len(one.problems) < one.known.sum())]
+    bounded = check_qualifiers(frame, [labels.name for labels in read], "file")
+    read = [read_labels(bounded[labels.name], kind, argument="file") for labels in read]
+    if not read:
+        raise DataError(f"file: {file} has no column of labels for {kind}: {', '.join(others)}")
+    left = [name for name in others if guessed and name not in {labels.name for labels in read}]
+    if any(not identifies(frame[name]) for name in left) or (guessed and not two):
+        besides = f", and none of {', '.join(left)}" if left else ""
+        taken = ", ".join(labels.name for labels in read)
+        warnings.warn(f"file: took these columns for assays: {taken}{besides}; `target` names them", stacklevel=5)
+    for labels in read:
+        if two and len(classes := labels.classes or []) != 2:
+            more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
+            raise DataError(
+                f"target: column '{labels.name}' of {file} has {', '.join(classes[:_SHOWN])}{more}; expected two "
+                "classes, or the kind 'regression'"
+            )
+        for remark in labels.remarks:
+            warnings.warn(f"file: {remark}", stacklevel=5)
+    return read
+
+
+def _aside(values: Column, name: str) -> bool:
+    """Return whether a column is of names, numbers of rows, bounds or units."""
+    return identifies(values) or numbers_rows(values, name) or qualifies(values)

@@ -98,6 +98,7 @@ def encode_molecules(molecules: Sequence[Any], inputs: Mapping[str, Any], argume
     found = featurise(molecules, inputs["featuriser"], inputs["salts"])
     for position, problem in found.problems.items():
         raise DataError(f"{argument}: {inputs['kind'][:-1]} {position}: {problem}")
+    _remark(found, inputs, argument, range(len(molecules)))
     rows = EncodedRows(found.rows, featuriser_of(inputs["featuriser"]), inputs["fitted"])
     return torch.cat(list(rows.split()), dim=1)[0] if len(molecules) else torch.zeros(0, rows.shape[2])
 
@@ -141,17 +142,20 @@ def usable(
     for labels in properties:
         bad = labels.problems | bad
     good = good_rows(frame, bad, argument, file, skip_bad)
-    if found.notes:
-        shown = [f"row {frame.index[position]}: {note}" for position, note in found.notes.items()]
-        more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
-        done = "salts, mixtures or charged structures of {} were reduced to their largest fragment, neutralised"
-        if inputs["kind"] == "sequences":
-            done = "examples of {} were not taken as they stand"
-        warnings.warn(
-            f"{argument}: {len(shown)} {done.format(file)}: {'; '.join(shown[:SHOWN])}{more}",
-            stacklevel=3,
-        )
+    _remark(found, inputs, argument, frame.index, f" of {file}")
     return good, chosen(found, torch.from_numpy(frame.index.isin(good.index)))
+
+
+def _remark(found: Featurised, inputs: Mapping[str, Any], argument: str, rows: Sequence[Any], source: str = "") -> None:
+    """Warn of what was not taken as it stands."""
+    if not found.notes:
+        return
+    shown = [f"row {rows[position]}: {note}" for position, note in found.notes.items()]
+    more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    done = f"salts, mixtures or charged structures{source} were reduced to their largest fragment, neutralised"
+    if inputs["kind"] == "sequences":
+        done = f"examples{source} were not taken as they stand"
+    warnings.warn(f"{argument}: {len(shown)} {done}: {'; '.join(shown[:SHOWN])}{more}", stacklevel=4)
 
 
 def chosen(found: Featurised, mask: Tensor) -> Featurised:

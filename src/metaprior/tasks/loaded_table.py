@@ -90,6 +90,10 @@ def load_table(
         need_columns(frame, columns, argument, file)
     frame = frame.apply(without_words)
     names = [name for name in frame.columns if name not in {task, target, *ignore}]
+    for name in [target, *(name for name in names if name not in categorical)]:
+        written = frame[name].dropna().astype(str).str.strip()
+        if len(with_comma := written[written.str.fullmatch(r"[-+]?\d*,\d+([eE][-+]?\d+)?")]) > len(written) / 2:
+            raise DataError(f"file: column '{name}' of {file} has '{with_comma.iloc[0]}'; write numbers with points")
     kind, numeric = target_of(frame[target], kind)
 
     own = {task: "category", target: "number" if numeric else "category"}
