@@ -54,5 +54,5 @@ def test_assays_of_a_table():
     assert any("6 of 12 values lie beyond a bound" in text for text in said)
     with pytest.raises(DataError, match="target: expected one column beside `task`, got ki, note"):
         assay_labels(frame, ["smiles"], "id", ["ki", "note"], "regression", "old.csv")
-    with pytest.raises(DataError, match=r"file: old.csv has no column 'kj': did you mean 'ki'"):
-        assay_labels(frame, ["smiles"], None, "kj", "regression", "old.csv")
+    with pytest.raises(DataError, match=r"file: old.csv has no column 'relaton': did you mean 'relation'"):
+        assay_labels(frame, ["smiles"], None, "relaton", "regression", "old.csv")
