@@ -124,3 +124,16 @@ def test_wrong_input(run, library, tmp_path):
     library.assign(SMILES=["C1CC", *library["SMILES"][1:]]).to_csv(file, index=False)
     with pytest.raises(DataError, match=r"library: row 2 of .*: 'C1CC' is not a SMILES"):
         screen(run, file, "weight", tmp_path / "out")
+
+
+def test_a_library_keeps_its_columns_and_its_duplicates_are_measured_once(run, library, tmp_path):
+    file, before = tmp_path / "library.csv", tmp_path / "before.csv"
+    asked = library.drop(columns="weight").assign(predicted="mine")
+    pandas.concat([asked, asked[20:40]]).to_csv(file, index=False)
+    library[:10].to_csv(before, index=False)
+    with pytest.warns(UserWarning, match="library: has columns .* 'predicted' is 'predicted_given' now"):
+        found = screen(run, file, "weight", tmp_path / "out", measured=before, batch=200)
+    frame = pandas.read_csv(found.file)
+    assert found.size == len(frame) == frame["id"].nunique() == 110
+    assert set(frame["predicted_given"]) == {"mine"}
+    assert frame["predicted"].dtype == float

@@ -259,7 +259,9 @@ def _next(
     known = {text for one in shelves for text in one.written}
     for file in files:  # what was not measured after all is not asked for again
         known |= set(given.read(file, "out", labelled=False).written)
-    open_[[at for at, text in enumerate(shelf.written) if text in known]] = False
+    for at, text in enumerate(shelf.written):  # what the library has twice is measured once
+        open_[at] = text not in known
+        known.add(text)
     if not bool(open_.any()):
         raise DataError("library: everything in it is measured")
     values = torch.cat([torch.empty(0).double(), *(one.values for one in shelves)])
