@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from measure import machine, report
 
+from metaprior import load, read_card
 from metaprior.errors import DataError
-from metaprior.molecules import NCI, MultitaskProbe
+from metaprior.molecules import NCI
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.nci import nci_smiles
 from metaprior.molecules.own import read_properties
@@ -45,8 +46,8 @@ def timed(action):
 
 def adapting(size):
     """Return the seconds to adapt to 64 labels, and to read, featurise and score a library."""
-    source = NCI(molecules=500)
-    prior = MultitaskProbe.for_tasks(source.spec).eval()
+    prior, inputs = load("zoo:molecules"), read_card("zoo:molecules")["inputs"]
+    source = NCI(molecules=500, featuriser=inputs["featuriser"])
     episode = source.with_shots(64).sample(1, torch.Generator().manual_seed(0))
     adapt = min(timed(lambda: prior.predict(believe(prior, episode.support, 2), episode.query.x)) for _ in range(5))
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +57,7 @@ def adapting(size):
         query.write_text("\n".join(["smiles", *library(size)]))
 
         def score():
-            task = read_properties(support, query, source.inputs)[0]
+            task = read_properties(support, query, inputs)[0]
             predict_rows(prior, believe(prior, task.support, 2), task.query)
 
         return {"adapt to 64 labels": adapt, f"read and score {size:,} molecules": timed(score)}
@@ -72,7 +73,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.environ["METAPRIOR_CACHE"] = folder
         seconds = {}
-        for name in ("morgan", "descriptors"):
+        for name in ("morgan", "atom_pairs+torsions", "descriptors"):
             for kept in ("computed", "from the cache"):
                 start = time.perf_counter()
                 featurise(smiles, name, processes=options.processes)
