@@ -16,11 +16,12 @@ def receptor(draw, motif=""):
 
 
 def rows(draw, epitope, motif, count):
-    """Return receptors of one epitope, half of which have its motif."""
-    found = []
-    for at in range(count):
-        binds = at % 2
-        found.append((receptor(draw, motif if binds else ""), epitope, binds))
+    """Return different receptors of one epitope, half of which have its motif."""
+    found = {}
+    while len(found) < count:
+        binds = len(found) % 2
+        found.setdefault(receptor(draw, motif if binds else ""), (epitope, binds))
+    found = [(text, *told) for text, told in found.items()]
     draw.shuffle(found)
     return found
 

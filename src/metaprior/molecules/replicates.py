@@ -37,7 +37,8 @@ def merged(
         The same of fewer labels; where two classes are as frequent, none.
 
     Example:
-        >>> merged(np.array([0, 0, 0]), np.array([5, 7, 5]), np.array([1.0, 2.0, 3.0]), "regression")
+        >>> with warnings.catch_warnings(action="ignore"):
+        ...     merged(np.array([0, 0, 0]), np.array([5, 7, 5]), np.array([1.0, 2.0, 3.0]), "regression")
         (array([0, 0]), array([5, 7]), array([2., 2.]))
     """
     pairs, place, counts = np.unique(np.stack([owner, molecule]), axis=1, return_inverse=True, return_counts=True)

@@ -30,6 +30,7 @@ def scores_of(predicted: Tensor, actual: Tensor, deviation: Tensor | None = None
         interval; NaN where nothing was said.
 
     Example:
+        >>> import torch
         >>> scores_of(torch.tensor([0.9, 0.1, 0.8]), torch.tensor([1, 0, 1]))["delta_auprc"].__round__(3)
         0.333
     """
