@@ -54,6 +54,8 @@ def table(rows, kind):
     for name in dict.fromkeys(row["method"] for row in rows):
         for metric in METRICS[kind]:
             found = {row["support"]: row for row in rows if row["method"] == name}
+            if any(metric not in found[size] for size in sizes):
+                continue
             cells = [f"{found[size][metric]:.3f} ± {found[size][f'{metric}_interval']:.3f}" for size in sizes]
             lines.append(f"| {name} | {metric} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
