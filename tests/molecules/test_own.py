@@ -290,7 +290,7 @@ def test_bounds_and_units_may_stand_in_columns_of_their_own(run, files):
     with pytest.warns(UserWarning, match="support: ") as told:
         found = adapt(run, support, query)
     said = [str(one.message) for one in told]
-    assert "support: 'relation', 'units' is of bounds or units, and is not predicted" in said
+    assert "support: not predicted, since they hold bounds or units: 'relation', 'units'" in said
     assert any("column 'logp': 10 of 40 values lie beyond a bound" in text for text in said)
     assert len(found.understood) == 1
     support, query = files(typed(">", "uM"), columns=names)

@@ -67,7 +67,7 @@ def label_columns(
     labels = [name for name in names if not identifies(labelled.frame[name])]
     if beside := [name for name in labels if qualifies(labelled.frame[name])]:
         told = ", ".join(f"'{name}'" for name in beside)
-        warnings.warn(f"support: {told} is of bounds or units, and is not predicted", stacklevel=3)
+        warnings.warn(f"support: not predicted, since they hold bounds or units: {told}", stacklevel=3)
         labels = [name for name in labels if name not in beside]
     if numbered := [name for name in labels if numbers_rows(labelled.frame[name], name)]:
         told = ", ".join(f"'{name}'" for name in numbered)
