@@ -97,7 +97,7 @@ def _network(begun: Prior, cls: type[Prior], start: str) -> nn.Module:
     # Where a prior keeps an average of its weights, that is what it uses itself.
     net = getattr(begun, "average", getattr(begun, "net", None))
     if not isinstance(net, nn.Module):
-        raise MetapriorError(f"--start: {start} has a {type(begun).__name__}, which has no network to take")
+        raise MetapriorError(f"--start: {start} holds {type(begun).__name__}, which has no network of its own to take")
     if cls.headless != begun.headless:
         ends = {True: "features", False: "outputs"}
         raise MetapriorError(
