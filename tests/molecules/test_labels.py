@@ -147,3 +147,10 @@ def test_beside_a_pair_of_opposites_there_is_no_class_of_gaps(other, empty):
     assert (~found.known).sum() == empty
     assert len(found.classes) == 3 - empty
     assert read_labels(column("+", "-", "+")).classes == ["-", "+"]
+    assert read_labels(column("1 (low)", "2 (high)", "1 (low)"), "classification").classes == ["1 (low)", "2 (high)"]
+
+
+def test_gaps_beside_one_class_are_gaps():
+    found = read_labels(column("active", "ND", "active"))
+    assert found.classes == ["inactive", "active"]
+    assert found.known.tolist() == [True, False, True]

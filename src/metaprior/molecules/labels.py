@@ -107,9 +107,9 @@ def read_labels(column: Column, kind: str = "auto", logarithms: bool = False, ar
         raise DataError(f"{argument}: column '{name}' has no labels")
     numeric = [value for value in present if bound_and_number(value) is not None]
     with_unit = [value for value in present if has_more(value)]
-    if kind != "classification" and with_unit and len(with_unit) + len(numeric) > len(present) / 2:
+    if kind == "auto" and with_unit and len(with_unit) + len(numeric) > len(present) / 2:
         kind = "regression"
-    if len(with_unit) > len(present) / 2:
+    if kind == "regression" and len(with_unit) > len(present) / 2:
         raise DataError(
             f"{argument}: column '{name}' has '{with_unit[0]}'; expected numbers alone, their unit in the column's name"
         )
@@ -195,7 +195,7 @@ def _without_gaps(name: str, texts: list[str | None]) -> tuple[list[str | None],
     numbers = sum(bound_and_number(value) is not None for value in others) > len(others) / 2
     lower = {value.lower() for value in others}
     # Beside a pair of opposites there is no third class; one of them may be a minus.
-    pair = next((set(pair) for pair in _OPPOSITES if set(pair) == lower | (set(pair) & _GAPS)), set())
+    pair = next((set(pair) for pair in _OPPOSITES if lower and lower <= set(pair)), set())
     empty = _GAPS - pair - {"none"} if pair else _GAPS if numbers else NOTHING
     gaps = [value for value in texts if value is not None and value.lower() in empty]
     if not gaps:
