@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from metaprior.errors import MetapriorError, ShapeError
 from metaprior.gradient import MAML
-from metaprior.nets import Transformer, default_net, net_for
+from metaprior.nets import Transformer, apply, apply_per_task, default_net, net_for
 from metaprior.tasks import Examples, TaskSpec
 
 
@@ -27,6 +27,21 @@ def test_padding_and_company_change_nothing(rows, extra):
     assert together.shape == (len(rows), 3)
     alone = torch.cat([built(torch.tensor([row], dtype=torch.float64)) for row in rows])
     assert torch.allclose(together, alone)
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_places_that_none_fills_are_left_out(tasks):
+    built, seen = net(outputs=2).double(), []
+    built.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    x = torch.randint(1, 6, (tasks, 4, 7), generator=torch.Generator().manual_seed(0)).double()
+    x[..., 3:] = 0
+    x[-1, -1, 3] = 1
+    weights = {name: weight.expand(tasks, *weight.shape) for name, weight in built.named_parameters()}
+    whole = built(x.flatten(0, 1)).unflatten(0, (tasks, 4))
+    assert torch.allclose(apply(built, x), whole)
+    assert torch.allclose(apply_per_task(built, weights, x)[0], whole)
+    assert seen == [7, 4, 4]
+    assert apply(built, torch.zeros(1, 2, 7).double()).shape == (1, 2, 2)
 
 
 def test_order_matters_and_empty_rows_are_finite():

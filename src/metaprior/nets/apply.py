@@ -35,7 +35,10 @@ def best_chunk(net: nn.Module) -> int | None:
 
 
 def _suited(net: nn.Module, x: Tree) -> Tree:
-    """Lay images out as CPU convolutions want them."""
+    """Lay images out as CPU convolutions want them, and leave out the places that no sequence fills."""
+    trimmed = getattr(net, "trimmed", None)
+    if trimmed is not None:
+        return trimmed(x)
     if not has_convolutions(net):
         return x
     return map_tensors(lambda leaf: channels_last(leaf) if leaf.ndim >= 5 and leaf.device.type == "cpu" else leaf, x)
