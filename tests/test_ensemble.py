@@ -169,12 +169,20 @@ def test_command_with_members_of_different_featurisers(tmp_path, capsys):
     )
     torch.testing.assert_close(found, sum(alone) / len(alone), rtol=1e-3, atol=1e-4)
     assert main(["evaluate", str(out), "--episodes", "4"]) == 0
-    assert (
-        main([*few.split(), *mlp, "--tasks.molecules", "80", "--validations", "0", "--out", str(tmp_path / "other")])
-        == 0
-    )
-    assert main(["ensemble", str(tmp_path / "a"), str(tmp_path / "other"), "--out", str(out)]) == 2
-    assert "differs from" in capsys.readouterr().err
+    wrong = ["--prior", "ridge", "--tasks", "sinusoid", "--net", "mlp", "--steps", "1", "--validations", "0"]
+    assert main(["acquire", *wrong, "--out", str(tmp_path / "waves")]) == 0
+    assert main(["ensemble", str(tmp_path / "a"), str(tmp_path / "waves"), "--out", str(out)]) == 2
+    assert f"{tmp_path / 'waves'} differs from {tmp_path / 'a'} in" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_members_may_have_been_acquired_on_other_assays(tmp_path):
+    settings = {"a": ["morgan", "60"], "b": ["atom_pairs", "80"]}
+    for name, (featuriser, molecules) in settings.items():
+        words = f"acquire --prior multitask_probe --net mlp --net.hidden [8] --steps 1 --validations 0 --tasks nci --tasks.shots 4 --tasks.molecules {molecules} --tasks.featuriser {featuriser}"
+        assert main([*words.split(), "--out", str(tmp_path / name)]) == 0
+    assert len({read_card(tmp_path / name)["spec"]["pool"] for name in settings}) == 2
+    assert main(["ensemble", *(str(tmp_path / name) for name in settings), "--out", str(tmp_path / "both")]) == 0
+    assert read_card(tmp_path / "both")["spec"]["pool"] is None
 
 
 def test_wrong_members(tmp_path, capsys):

@@ -1,7 +1,8 @@
 """Score a generator of SMILES on MoleculeNet: `python results/generative-molecules/strings.py RUN`.
 
 Frozen features of every layer, a network without training, fingerprints and numbers of tokens, all with the same probe;
-and with `--tuned` the whole network trained on the labels, from the acquired weights and from new ones.
+and at `--tuned_sizes` the whole network trained on the labels, from the acquired weights and from new ones, these for
+three times as many steps too.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from metaprior.registry import arguments
 HERE = Path(__file__).parent
 DATASETS = ("esol", "freesolv", "lipo", "bace", "bbbp")
 METRICS = {"classification": "auroc", "regression": "r2"}
-RATES = (3e-4, 1e-3)
+RATES = (3e-4, 1e-3, 3e-3)
+LONGER, PATIENT = 3, "scratch, three times the steps"
 LENGTH = 4.0
 """Of standardised features, for the logistic probe."""
 
@@ -68,8 +70,8 @@ def frozen(data, run, size, options, levels):
     return {"scores": drawn(probe, sources[best], size, options, "test"), "chosen": chosen, "sweep": sweep}
 
 
-def tuned(source, size, options, weights):
-    """Return scores of the network trained on the labels; the rate is the better on validation molecules."""
+def tuned(source, size, options, weights, steps):
+    """Return scores of the network trained on the labels; the rate is the best on validation molecules."""
 
     def begun(rate):
         net = net_for("transformer", source.spec, headless=False, **options.shape)
@@ -77,11 +79,16 @@ def tuned(source, size, options, weights):
             different = net.load_state_dict(weights, strict=False)
             assert not different.unexpected_keys, different
             assert all(name.startswith("head.") for name in different.missing_keys), different
-        return Scratch(net, steps=options.steps, learning_rate=rate)
+        return Scratch(net, steps=steps, learning_rate=rate)
 
     few = argparse.Namespace(draws=1)
-    rate = max(RATES, key=lambda rate: drawn(begun(rate), source, size, few, "valid")[0])
-    return {"scores": drawn(begun(rate), source, size, options, "test"), "chosen": {"learning_rate": rate}}
+    sweep = {rate: drawn(begun(rate), source, size, few, "valid")[0] for rate in RATES}
+    rate = max(RATES, key=sweep.__getitem__)
+    return {
+        "scores": drawn(begun(rate), source, size, options, "test"),
+        "chosen": {"learning_rate": rate},
+        "sweep": [{"learning_rate": rate, "score": score} for rate, score in sweep.items()],
+    }
 
 
 def methods(data, size, options):
@@ -93,19 +100,22 @@ def methods(data, size, options):
     yield "fingerprints", lambda: {"scores": drawn(probe, MoleculeNet(data), size, options, "test")}
     yield "random features", lambda: frozen(data, options.blank, size, options, [0.0])
     yield "frozen features", lambda: frozen(data, options.run, size, options, options.noise_levels)
-    if options.tuned:
-        yield "scratch", lambda: tuned(tokens, size, options, {})
-        yield "fine-tuned", lambda: tuned(tokens, size, options, load(options.run).average.state_dict())
+    if size in options.tuned_sizes:
+        acquired = load(options.run).average.state_dict()
+        yield "scratch", lambda: tuned(tokens, size, options, {}, options.steps)
+        yield PATIENT, lambda: tuned(tokens, size, options, {}, LONGER * options.steps)
+        yield "fine-tuned", lambda: tuned(tokens, size, options, acquired, options.steps)
 
 
 def main():
     """Write `strings.json` and `strings.md`; what each method scored is kept beside RUN, and not computed again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--data", nargs="+", default=DATASETS)
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 400])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--noise_levels", type=float, nargs="+", default=[0.0, 0.15])
-    parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--tuned_sizes", type=int, nargs="*", default=[], help="at which the network is trained too")
     parser.add_argument("--steps", type=int, default=100, help="of training on the labels")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -115,7 +125,7 @@ def main():
     save(SequenceDiffusion(new, prior.vocabulary, prior.outputs), options.blank, inputs=card["inputs"])
     options.shape = {key: arguments(prior.net)[key] for key in ("width", "layers", "heads")}
     rows = []
-    for data, size in product(DATASETS, options.sizes):
+    for data, size in product(options.data, options.sizes):
         for name, score in methods(data, size, options):
             settings = "-".join(map(str, (options.draws, options.steps, *options.noise_levels)))
             kept = options.run.parent / f"{options.run.name}-{data}-{size}-{settings}-{name}.json"
@@ -132,8 +142,13 @@ def table(rows, sizes):
     """Return the mean over draws and its interval as Markdown, R² or AUROC."""
     lines = [f"| data | method | {' | '.join(map(str, sizes))} |", "| --- |" + " --- |" * (len(sizes) + 1)]
     for data, name in dict.fromkeys((row["data"], row["method"]) for row in rows):
-        found = [row["scores"] for row in rows if (row["data"], row["method"]) == (data, name)]
-        cells = [f"{np.mean(own):.3f} ± {1.96 * np.std(own, ddof=1) / len(own) ** 0.5:.3f}" for own in found]
+        found = {row["labels"]: row["scores"] for row in rows if (row["data"], row["method"]) == (data, name)}
+        cells = [
+            f"{np.mean(found[size]):.3f} ± {1.96 * np.std(found[size], ddof=1) / len(found[size]) ** 0.5:.3f}"
+            if size in found
+            else ""
+            for size in sizes
+        ]
         lines.append(f"| {data} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

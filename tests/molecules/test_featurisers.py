@@ -60,6 +60,12 @@ def test_settings_rebuild_the_featuriser():
     assert Morgan(radius=1).digest != Morgan(radius=2).digest
 
 
+def test_names_with_a_plus_between_them_are_joined():
+    assert featuriser_of("torsions+morgan+descriptors").settings == Joined(["torsions", "morgan", "descriptors"]).settings
+    with pytest.raises(UnknownNameError, match="unknown featuriser 'morgn': did you mean 'morgan'"):
+        featurise(["C"], "torsions+morgn")
+
+
 def test_unknown_featurisers_and_settings():
     with pytest.raises(UnknownNameError, match="unknown featuriser 'morgn': did you mean 'morgan'"):
         featurise(["C"], "morgn")

@@ -46,6 +46,12 @@ def test_what_is_in_neither_is_put_side_by_side():
     assert agreement(together) is None
 
 
+@pytest.mark.parametrize("other", [SMALL, "descriptors"])
+def test_molecules_of_reference_of_all_are_kept(other):
+    given = [inputs(SMALL) | {"reference": ["C", "CC"]}, inputs(other) | {"reference": ["CC", "CCC"]}]
+    assert joined_inputs(given)[0]["reference"] == ["C", "CC", "CCC"]
+
+
 def test_what_cannot_be_joined():
     with pytest.raises(DataError, match="inputs: expected those of a featuriser alone"):
         joined_inputs([inputs(SMALL), {"kind": "table"}])

@@ -38,6 +38,18 @@ def test_bounds_are_put_before_values():
         check_qualifiers(frame.assign(unit=["nM", "uM"] * 2), ["ki"], "file")
 
 
+@pytest.mark.parametrize("classes", [["0", "1"], ["active", "inactive"], ["0.0", "1.0"]])
+def test_classes_have_neither_bounds_nor_units(classes):
+    frame = table(hit=classes * 2, ki=["5", "6", "7", "8"], relation=["=", ">", "=", "<"])
+    assert check_qualifiers(frame, ["hit"], "support").equals(frame)
+    assert check_qualifiers(frame, ["hit", "ki"], "support")["ki"].tolist() == ["=5", ">6", "=7", "<8"]
+    assert check_qualifiers(frame, ["ki"], "support", "classification").equals(frame)
+    assert check_qualifiers(frame.assign(unit=["nM", "uM"] * 2), ["hit"], "support").hit.equals(frame.hit)
+    many = table(smiles=["C"] * 4, hit=classes * 2, assay=["a", "b"] * 2, relation=["=", ">", "=", "<"])
+    (read,) = assay_labels(many, ["smiles"], "assay", "hit", "classification", "old.csv")
+    assert len(read.classes) == 2
+
+
 def test_assays_of_a_table():
     frame = table(
         smiles=["C"] * 12,

@@ -13,6 +13,8 @@ __all__ = ["run"]
 
 _INPUTS = ("x_shape", "tokens", "net")
 """What the card says of inputs under `spec`."""
+_OF_TRAINING = "pool"
+"""What the card says under `spec` of the training tasks alone, which may be others for each."""
 _OWN = ("seed", "step", "seconds", "data_hash")
 
 
@@ -46,9 +48,11 @@ def _shared(cards: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], lis
     featurised = all("featuriser" in (card.get("inputs") or {}) for card in cards.values())
     for run in others:
         spec, wanted = (cards[name].get("spec") or {} for name in (run, first))
-        free = _INPUTS if featurised else ()
+        free = (_OF_TRAINING, *(_INPUTS if featurised else ()))
         if wrong := [name for name in {**spec, **wanted} if spec.get(name) != wanted.get(name) and name not in free]:
             raise MetapriorError(f"runs: expected priors for the same tasks; {run} differs from {first} in {wrong[0]}")
+    if len({(card.get("spec") or {}).get(_OF_TRAINING) for card in cards.values()}) > 1:
+        shared["spec"] = {**shared["spec"], _OF_TRAINING: None}
     if all(cards[run].get("inputs") == cards[first].get("inputs") for run in others):
         return shared, None
     if not featurised:

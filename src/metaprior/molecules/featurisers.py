@@ -365,7 +365,7 @@ featurisers.preset("morgan+descriptors", "joined", parts=("morgan", "descriptors
 
 
 def featuriser_of(given: str | Mapping[str, Any] | Featuriser) -> Featuriser:
-    """Return the featuriser that a name, or a name with settings, stands for.
+    """Return the featuriser that a name, or a name with settings, stands for; of names with "+" between them, all.
 
     Raises:
         UnknownNameError: if the name is not registered.
@@ -374,12 +374,15 @@ def featuriser_of(given: str | Mapping[str, Any] | Featuriser) -> Featuriser:
     Example:
         >>> featuriser_of({"name": "morgan", "radius": 3}).radius
         3
+        >>> featuriser_of("morgan+torsions").width
+        4096
     """
     if isinstance(given, Featuriser):
         return given
     named = {"name": given} if isinstance(given, str) else dict(given)
     name = str(named.pop("name", None))
-    cls, implied = featurisers.resolve(name)
+    several = "+" in name and name not in featurisers
+    cls, implied = (Joined, {"parts": name.split("+")}) if several else featurisers.resolve(name)
     try:
         return cls(**(implied | named))
     except TypeError as error:

@@ -10,8 +10,9 @@ from metaprior.molecules.featurisers import Joined, featuriser_of
 
 __all__ = ["joined_inputs"]
 
-_FEATURISED = ("featuriser", "fitted", "check")
-"""What checkpoints say of a featuriser; in all else of their inputs, priors that are joined must agree."""
+_OWN = ("featuriser", "fitted", "check", "reference")
+"""What checkpoints say of a featuriser and of acquisition; in all else of their inputs, priors that are joined must agree.
+"""
 
 
 def joined_inputs(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[tuple[int, int]]]:
@@ -22,8 +23,8 @@ def joined_inputs(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], l
             once.
 
     Returns:
-        What a checkpoint of all of them should have under `inputs`; for each prior, the first of its columns and the
-        one past the last.
+        What a checkpoint of all of them should have under `inputs`, with the molecules of reference of all; for each
+        prior, the first of its columns and the one past the last.
 
     Raises:
         DataError: if the inputs are of no featuriser, have a description beside them, or differ in something else.
@@ -39,7 +40,7 @@ def joined_inputs(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], l
     for one in given:
         if "featuriser" not in one or one.get("about"):
             raise DataError("inputs: expected those of a featuriser alone, of each prior")
-        differing = [name for name in {**first, **one} if name not in _FEATURISED and first.get(name) != one.get(name)]
+        differing = [name for name in {**first, **one} if name not in _OWN and first.get(name) != one.get(name)]
         if differing:
             raise DataError(
                 f"inputs: expected other featurisers of the same molecules; they differ in their {differing[0]}"
@@ -55,12 +56,13 @@ def joined_inputs(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], l
         found = ((offset, _place(one, part)) for offset, part in zip(offsets, parts, strict=False))
         offset, place = next((offset, place) for offset, place in found if place)
         columns.append((offset + place[0], offset + place[1]))
+    reference = list(dict.fromkeys(smiles for one in given for smiles in one.get("reference") or ()))
     if len(parts) == 1:
-        return dict(parts[0]), columns
+        return {**parts[0], "reference": reference}, columns
     featuriser = Joined([part["featuriser"] for part in parts])
     fitted = {str(at): part["fitted"] for at, part in enumerate(parts)}
     made = {"featuriser": featuriser.settings, "fitted": fitted, "check": check_digest(featuriser, first["salts"])}
-    return {**first, **made}, columns
+    return {**first, **made, "reference": reference}, columns
 
 
 def _width(inputs: Mapping[str, Any]) -> int:

@@ -80,17 +80,23 @@ def label_columns(
     return labels
 
 
-def check_qualifiers(frame: Frame, names: Sequence[str], argument: str) -> Frame:
-    """Return a table whose labels have their bounds before them, where another column has these.
+def check_qualifiers(
+    frame: Frame, names: Sequence[str], argument: str, kind: Literal["auto", "classification", "regression"] = "auto"
+) -> Frame:
+    """Return a table whose measured labels have their bounds before them, where another column has these.
 
     Args:
         frame: the table.
         names: the columns of labels.
         argument: the name of the argument that gave the table, for messages.
+        kind: of the labels; classes have no bounds, and "auto" takes words and two different numbers for classes.
 
     Raises:
         DataError: if a column of units has several, or it is not known which of several labels bounds are of.
     """
+    bounded = [] if kind == "classification" else [one for one in names if kind != "auto" or _measured(frame[one])]
+    if not bounded:
+        return frame
     for name in (name for name in frame.columns if name not in names and qualifies(frame[name])):
         written = frame[name].dropna().astype(str).str.strip().str.strip("'")
         if not set(written) <= _RELATIONS:
@@ -101,15 +107,15 @@ def check_qualifiers(frame: Frame, names: Sequence[str], argument: str) -> Frame
             continue
         if not set(written) - {"="}:
             continue
-        if len(names) > 1:
+        if len(bounded) > 1:
             raise DataError(
-                f"{argument}: column '{name}' has bounds, and the labels are {', '.join(names)}; write bounds before "
+                f"{argument}: column '{name}' has bounds, and the labels are {', '.join(bounded)}; write bounds before "
                 "the values they are of, as in >10"
             )
-        label = frame[names[0]]
-        bounded = label.notna() & frame[name].notna() & ~label.astype(str).str.match(r"\s*[<>=~≤≥]")
+        label = frame[bounded[0]]
+        signed = label.notna() & frame[name].notna() & ~label.astype(str).str.match(r"\s*[<>=~≤≥]")
         sign = written.reindex(frame.index).fillna("").str.replace("<<", "<").str.replace(">>", ">")
-        frame = frame.assign(**{names[0]: label.mask(bounded, sign + label.astype(str))})
+        frame = frame.assign(**{bounded[0]: label.mask(signed, sign + label.astype(str))})
     return frame
 
 
@@ -124,8 +130,7 @@ def identifies(values: Column) -> bool:
         False
     """
     texts = values.dropna().astype(str)
-    numeric = np.mean([has_more(value) or _NUMBER.fullmatch(value) is not None for value in texts] or [False]) >= 0.5
-    return len(texts) == 0 or (not numeric and texts.nunique() > max(_FEW, len(texts) / 2))
+    return len(texts) == 0 or (not _numeric(texts) and texts.nunique() > max(_FEW, len(texts) / 2))
 
 
 def qualifies(values: Column) -> bool:
@@ -191,7 +196,7 @@ def assay_labels(
     if guessed:
         # Beside assays, a file has names and numbers of other kinds.
         read = [one for one in read if (len(one.classes or ()) == 2 if two else len(one.problems) < one.known.sum())]
-    bounded = check_qualifiers(frame, [labels.name for labels in read], "file")
+    bounded = check_qualifiers(frame, [labels.name for labels in read], "file", kind)
     read = [read_labels(bounded[labels.name], kind, argument="file") for labels in read]
     if not read:
         raise DataError(f"file: {file} has no column of labels for {kind}: {', '.join(others)}")
@@ -210,6 +215,17 @@ def assay_labels(
         for remark in labels.remarks:
             warnings.warn(f"file: {remark}", stacklevel=5)
     return read
+
+
+def _numeric(texts: Column) -> bool:
+    """Return whether half of some texts are numbers, or begin with one."""
+    return bool(np.mean([has_more(text) or _NUMBER.fullmatch(text) is not None for text in texts] or [False]) >= 0.5)
+
+
+def _measured(values: Column) -> bool:
+    """Return whether a column is of numbers that are no two classes."""
+    texts = values.dropna().astype(str)
+    return _numeric(texts) and texts.nunique() > 2
 
 
 def _aside(values: Column, name: str) -> bool:

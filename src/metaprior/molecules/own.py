@@ -83,7 +83,7 @@ def read_properties(
     kind = labels if fixed is None else "regression"
     apart = describing(labelled.frame, inputs["about"]["column"], labelled.column) if inputs.get("about") else []
     names = label_columns(labelled, asked, target, support, query, [*apart, *_assay(labelled, inputs, support)])
-    bounded = check_qualifiers(labelled.frame, names, "support")
+    bounded = check_qualifiers(labelled.frame, names, "support", kind)
     properties = [read_labels(bounded[name], kind, logarithms=fixed is not None) for name in names]
     for one in properties if labels == "classification" else ():
         assert one.classes is not None

@@ -183,7 +183,7 @@ class _Given:
         bad = dict(structures.problems)
         values = np.full(len(frame), np.nan)
         if self.target in frame.columns and without_words(frame[self.target]).notna().any():
-            frame = check_qualifiers(frame, [self.target], argument)
+            frame = check_qualifiers(frame, [self.target], argument, "regression")
             labels = read_labels(frame[self.target], "regression", logarithms=True, argument=argument)
             values, bad = self._utility(labels.values, labels.problems, frame.index, bad)
             for remark in labels.remarks:
