@@ -247,7 +247,7 @@ def test_rows_that_cannot_be_used(regression_run, rows, part):
     bad = rows(**{part: lambda frame: broken(frame, "dose", "much")})
     with pytest.raises(DataError, match=rf"{part}: row 7 of .*{part}\.csv: column 'dose' is 'much', expected a number"):
         adapt(regression_run, *bad)
-    with pytest.warns(UserWarning, match=rf"{part}: skipped 1 bad rows of .*{part}\.csv: row 7: column 'dose'"):
+    with pytest.warns(UserWarning, match=rf"{part}: skipped one bad row of .*{part}\.csv: row 7: column 'dose'"):
         result = adapt(regression_run, *bad, skip_bad=True)
     assert len(result) == 20 - (part == "query")
     with pytest.raises(DataError, match=rf"{part}: none of the rows of .* can be used"):

@@ -178,8 +178,9 @@ def test_command_with_members_of_different_featurisers(tmp_path, capsys):
 def test_members_may_have_been_acquired_on_other_assays(tmp_path):
     settings = {"a": ["morgan", "60"], "b": ["atom_pairs", "80"]}
     for name, (featuriser, molecules) in settings.items():
-        words = f"acquire --prior multitask_probe --net mlp --net.hidden [8] --steps 1 --validations 0 --tasks nci --tasks.shots 4 --tasks.molecules {molecules} --tasks.featuriser {featuriser}"
-        assert main([*words.split(), "--out", str(tmp_path / name)]) == 0
+        words = "acquire --prior multitask_probe --net mlp --net.hidden [8] --steps 1 --validations 0 --tasks nci"
+        own = ["--tasks.shots", "4", "--tasks.molecules", molecules, "--tasks.featuriser", featuriser]
+        assert main([*words.split(), *own, "--out", str(tmp_path / name)]) == 0
     assert len({read_card(tmp_path / name)["spec"]["pool"] for name in settings}) == 2
     assert main(["ensemble", *(str(tmp_path / name) for name in settings), "--out", str(tmp_path / "both")]) == 0
     assert read_card(tmp_path / "both")["spec"]["pool"] is None

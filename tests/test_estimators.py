@@ -19,6 +19,7 @@ from torch import nn
 from metaprior import MAML, ProtoNet, save
 from metaprior.errors import DataError, MetapriorError
 from metaprior.estimators import PriorClassifier, PriorRegressor
+from metaprior.hyper import Hypernet
 from metaprior.metric import Ridge
 from metaprior.nets import MLP, Conv4
 from metaprior.tasks import Examples
@@ -198,5 +199,16 @@ def test_equal_targets_say_nothing_of_deviations():
 
 
 def test_salts_are_told():
-    with pytest.warns(UserWarning, match="X: 1 salts, mixtures or charged structures were reduced to .*: row 1: kept"):
+    with pytest.warns(UserWarning, match="X: one salt, mixture or charged structure was reduced to .*: row 1: kept"):
         PriorClassifier("zoo:molecules").fit(["CCO", "CCN.Cl", "CCC", "CCF"], [0, 1, 0, 1])
+
+
+def test_structures_that_come_twice_are_told():
+    with pytest.warns(UserWarning, match="X: some structures come several times, and count as often"):
+        PriorClassifier("zoo:molecules").fit(["CCO", "OCC", "CCC", "CCF"], [0, 1, 0, 1])
+
+
+def test_what_a_prior_is_told_an_estimator_cannot_tell(tmp_path):
+    prior = Hypernet(MLP(1, 1, hidden=(4,)), about_size=3)
+    with pytest.warns(UserWarning, match="prior: it is told what a task is about, which an estimator cannot tell it"):
+        PriorRegressor(prior).fit([[0.0], [1.0]], [0.0, 1.0])

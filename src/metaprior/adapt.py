@@ -6,6 +6,7 @@ Axis letters: Q query, C classes.
 import csv
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -95,7 +96,8 @@ def adapt(
     and its uncertainty is a standard deviation in powers of ten.
 
     Args:
-        prior: a folder that `acquire` wrote, a checkpoint file, `zoo:NAME`, or a prior together with `inputs`.
+        prior: a folder that `acquire` wrote, a checkpoint file, `zoo:NAME`, a prior that was loaded from one of these,
+            or any prior together with `inputs`.
         support: the examples to adapt to: a folder with a folder of images for each class; a CSV with the columns
             and the target that the prior was acquired on; or a CSV or SDF of molecules, or a CSV of sequences, with
             columns of labels. None for a prior that is told by `about` what a task is, and can do without labels.
@@ -211,6 +213,7 @@ def _resolved(
     device: str | torch.device | None,
 ) -> tuple[Prior, Mapping[str, Any]]:
     if isinstance(prior, Prior):
+        inputs = prior.recorded_inputs if inputs is None else inputs
         if inputs is None:
             raise DataError(
                 "inputs: expected how files become inputs, since a prior without its checkpoint says nothing"
@@ -227,6 +230,11 @@ def _resolved(
 
 def _predicted(prior: Prior, task: OwnTask) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Return the columns that the prior adds, and their values."""
+    if getattr(prior, "about_size", None) and task.about is None:
+        warnings.warn(
+            "about: the prior is told what a task is about, not known here: give it by `about`, or in a column",
+            stacklevel=3,
+        )
     device = next(chain(prior.parameters(), prior.buffers()), torch.empty(0)).device
     support, x = task.support.to(device), task.query.to(device)
     about = None if task.about is None else task.about.to(device)

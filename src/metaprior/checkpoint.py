@@ -114,6 +114,7 @@ def load(path: str | Path, net: nn.Module | None = None, device: str | torch.dev
         prior.load_state_dict(named)
     except (MetapriorError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: does not fit this version of the library: {error}") from error
+    prior.recorded_inputs = card.get("inputs")
     return prior.to(device).eval()
 
 

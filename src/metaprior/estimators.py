@@ -82,6 +82,16 @@ class _PriorEstimator(BaseEstimator):
                 f"X: expected rows of {int(np.prod(self.x_shape_))} features, which the prior takes as inputs of shape "
                 f"{self.x_shape_}; got {rows.shape[1]}"
             )
+        if getattr(self.prior_, "about_size", None):
+            warnings.warn(
+                "prior: it is told what a task is about, which an estimator cannot tell it; `adapt` can", stacklevel=3
+            )
+        if (card.get("inputs") or {}).get("kind") in _STRUCTURES and len(np.unique(rows, axis=0)) < len(rows):
+            warnings.warn(
+                "X: some structures come several times, and count as often; `adapt` merges them, so that what is left "
+                "out of the support for the uncertainty is not in it all the same",
+                stacklevel=3,
+            )
 
     def _inputs(self, rows: Any) -> Tensor:
         """Return rows `(N, F)` as inputs `(1, N, *x)`."""

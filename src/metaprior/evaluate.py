@@ -106,6 +106,7 @@ def evaluate(
     outputs = None
     if isinstance(tasks, TaskSource):
         check_fit(prior, tasks)
+        tasks = tasks.as_acquired(prior.recorded_inputs or {})
         outputs = tasks.spec.outputs
         tasks = tasks.test_set(episodes, seed, split)
     modes = [(module, module.training) for module in prior.modules()]
@@ -147,6 +148,8 @@ def evaluate(
 
 def check_fit(prior: Prior, source: TaskSource) -> None:
     """Raise MetapriorError if a prior is not for the tasks of a source: their kind, inputs, or text encoder."""
+    if wrong := source.mismatch(prior.recorded_inputs or {}):
+        raise MetapriorError(wrong)
     if source.spec.kind not in prior.kinds:
         raise MetapriorError(
             f"prior: {type(prior).__name__} is for {' and '.join(sorted(prior.kinds))} tasks; "

@@ -4,7 +4,7 @@ Axis letters: T tasks, N support, Q query, S stream steps, C classes, D target f
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -57,6 +57,7 @@ class Prior(nn.Module, ABC):
         transductive: whether a prediction may depend on the other queries.
         early: whether `stream` lets an input have its say before its label arrives; where labels are late, it then does
             not equal the loop over `predict` and `observe`.
+        recorded_inputs: how inputs were made where it was acquired, as its checkpoint says; None if it was not loaded.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
@@ -70,6 +71,7 @@ class Prior(nn.Module, ABC):
     outer: ClassVar[dict[str, Any]] = {"optimiser": "adam", "learning_rate": 1e-3, "tasks_per_step": 16}
     transductive: bool = False
     early: bool = False
+    recorded_inputs: Mapping[str, Any] | None = None
 
     @classmethod
     @abstractmethod

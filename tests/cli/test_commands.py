@@ -9,9 +9,10 @@ import warnings
 import pytest
 import torch
 
-from metaprior import load, read_card
+from metaprior import evaluate, load, read_card
 from metaprior.cli import COMMANDS, main
 from metaprior.cli.display import table
+from metaprior.errors import MetapriorError
 from metaprior.molecules import NCI, assay_protocol
 from metaprior.registry import priors
 
@@ -103,8 +104,45 @@ def test_evaluate_scores_assays_by_the_size_of_their_supports(tmp_path, capsys):
     assert result["rows"] == wanted.rows
     assert result["draws_hash"] == wanted.hash
     assert f"{wanted.rows[0]['delta_auprc']:.3f} ± " in capsys.readouterr().out
+    assert main(["evaluate", run, "--sizes", "8", "--draws", "1", "--split", "valid"]) == 0
+    assert "each the mean of one support" in " ".join(capsys.readouterr().out.split())
     assert main(["evaluate", run, "--sizes", "4000"]) == 2
-    assert "sizes: the test split has no task of more than 4000 molecules; the largest has" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert (
+        "sizes: the test split has no task with 4000 molecules for a support, and more to ask about; the most" in told
+    )
+
+
+def test_tasks_of_molecules_are_featurised_as_the_prior_knows_them(tmp_path, capsys):
+    run, few = str(tmp_path / "run"), ["--tasks", "nci", "--tasks.molecules", "150", "--tasks.shots", "8"]
+    features = ["--tasks.featuriser", "torsions+descriptors"]
+    net = ["--prior", "multitask_probe", "--net", "mlp", "--net.hidden", "[8]", "--steps", "1", "--validations", "0"]
+    assert main(["acquire", *net, *few, *features, "--out", run]) == 0
+    other = ["--tasks", "nci", "--tasks.molecules", "120", "--tasks.shots", "8"]
+    out = tmp_path / "other.json"
+    assert main(["evaluate", run, *other, "--sizes", "8", "--draws", "2", "--out", str(out)]) == 0
+    prior, recorded = load(run), read_card(run)["inputs"]
+    source = NCI(shots=8, molecules=120).as_acquired(recorded)
+    assert source.inputs["featuriser"] == recorded["featuriser"]
+    alike = NCI(molecules=120, featuriser=recorded["featuriser"])
+    assert source.inputs["fitted"] == recorded["fitted"] != alike.inputs["fitted"]
+    wanted = assay_protocol(prior, source, [8], draws=2)
+    assert json.loads(out.read_text())["rows"] == wanted.rows
+    assert assay_protocol(prior, alike, [8], draws=2).rows == wanted.rows
+    with pytest.raises(MetapriorError, match=r"featuriser: the prior was acquired with .*joined"):
+        evaluate(prior, NCI(molecules=120), episodes=2)
+    with pytest.raises(MetapriorError, match="featuriser: the prior was acquired with"):
+        assay_protocol(prior, NCI(molecules=120), [8])
+    capsys.readouterr()
+    assert main(["evaluate", run, *other, "--tasks.featuriser", "morgan"]) == 2
+    assert "featuriser: the prior was acquired with" in capsys.readouterr().err
+    further = ["acquire", "--start", run, *other, "--steps", "1", "--validations", "0", "--out", str(tmp_path / "on")]
+    assert main(further) == 0
+    assert read_card(tmp_path / "on")["inputs"]["fitted"] == recorded["fitted"]
+    assert main([*further, "--prior", "adkf"]) == 0
+    assert read_card(tmp_path / "on")["inputs"]["featuriser"] == recorded["featuriser"]
+    assert main([*further, "--tasks.featuriser", "morgan"]) == 2
+    assert "--tasks.featuriser: the prior was acquired with" in capsys.readouterr().err
 
 
 def test_evaluate_changes_a_setting_of_the_tasks_of_the_run(run_folder, tmp_path, capsys):

@@ -4,10 +4,11 @@ import json
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from metaprior import ProtoNet, acquire
 from metaprior.errors import DataError, UnknownNameError
-from metaprior.molecules import AssayTable
+from metaprior.molecules import AssayTable, assay_protocol
 from metaprior.molecules.dealing import QUERY
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.nci import nci_smiles
@@ -94,6 +95,15 @@ def test_molecules_may_be_divided_instead(tmp_path, by):
 
 
 @TWICE
+def test_the_protocol_draws_as_many_as_it_says(tmp_path):
+    source = AssayTable(dated(tmp_path), "assay", "active", by="random", splits=(0.2, 0.1, 0.7), shots=8)
+    assert source.supports("test") == [20] * 4
+    assert assay_protocol(LogisticRegression(), source, sizes=[20], draws=1).rows[0]["tasks"] == 4
+    with pytest.raises(DataError, match=r"with 21 molecules for a support, and more to ask about; the most .* are 20"):
+        assay_protocol(LogisticRegression(), source, sizes=[21])
+
+
+@TWICE
 def test_an_assay_that_has_nothing_to_ask_is_left_out(tmp_path):
     path = dated(tmp_path)
     old = [f"{text},old,{at % 2},1990-01-01" for at, text in enumerate(nci_smiles(90)[80:])]
@@ -146,7 +156,7 @@ def test_ones_own_assays_that_cannot_be_used(tmp_path):
     path.write_text(path.read_text() + "\nC1CC,assay0,1")
     with pytest.raises(DataError, match=r"file: row 402 of .*: 'C1CC' is not a SMILES"):
         _ = AssayTable(path, task="assay", target="active").spec
-    with pytest.warns(UserWarning, match="skipped 1 bad rows"):
+    with pytest.warns(UserWarning, match="skipped one bad row"):
         _ = AssayTable(path, task="assay", target="active", skip_bad=True).spec
 
 

@@ -61,7 +61,9 @@ def test_settings_rebuild_the_featuriser():
 
 
 def test_names_with_a_plus_between_them_are_joined():
-    assert featuriser_of("torsions+morgan+descriptors").settings == Joined(["torsions", "morgan", "descriptors"]).settings
+    assert (
+        featuriser_of("torsions+morgan+descriptors").settings == Joined(["torsions", "morgan", "descriptors"]).settings
+    )
     with pytest.raises(UnknownNameError, match="unknown featuriser 'morgn': did you mean 'morgan'"):
         featurise(["C"], "torsions+morgn")
 

@@ -43,6 +43,15 @@ def test_no_column_and_two(file):
         read_structures(file("a,b\nCCO,CCN\n"))
 
 
+@pytest.mark.parametrize("content", ["selfies,y\n[C][C][O],5\n[C][=C],6\n", "smiles,y\n[C][C][O],5\n[C][C][N],6\n"])
+def test_selfies_are_not_taken_for_smiles(file, content):
+    with pytest.raises(DataError, match=r"support: column 's.*' of .* is of SELFIES; turn them into SMILES"):
+        read_structures(file(content), "support")
+    with pytest.raises(DataError, match="is of SELFIES"):
+        read_structures(file("[C][C][O] a\n[C][Branch1][C] b\n", "a.smi"))
+    assert read_structures(file("smiles\n[Na+].[Cl-]\n[H][H]\n[CH4]\n")).column == "smiles"
+
+
 def test_files_that_are_not_in_utf8(file):
     with pytest.warns(UserWarning, match=r"is not in UTF-8; it was read as Windows-1252"):
         found = read_structures(file("smiles,Maßstab\nCCO,µM\n".encode("cp1252")))

@@ -1,5 +1,7 @@
 """FS-Mol, as its files are written."""
 
+import gzip
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,22 @@ def test_fsmol_files(tmp_path, monkeypatch):
         _ = FSMol().spec
     with pytest.raises(DataError, match="fsmol: cannot be downloaded as single files"):
         data.get("fsmol")
+
+
+def test_names_need_no_features(tmp_path, monkeypatch):
+    rows = [f"{'C' * (at + 1)},{at % 2},assay{at // 4}," for at in range(12)]
+    (tmp_path / "fsmol").mkdir()
+    for split in ("train", "test"):
+        with gzip.open(tmp_path / "fsmol" / f"fsmol_{split}.csv.gz", "wt") as file:
+            file.write("\n".join(["SMILES,Property,Assay_ID,LogRegressionProperty", *rows]))
+    monkeypatch.setenv("METAPRIOR_DATA", str(tmp_path))
+    monkeypatch.setenv("METAPRIOR_CACHE", str(tmp_path / "cache"))
+    source = FSMol(shots=2, featuriser={"name": "morgan", "size": 16})
+    assert source.spec.pool == 6
+    assert source.names("train") == ["assay0", "assay1", "assay2"]
+    assert source.sample(1, torch.Generator().manual_seed(0), "test").support.size == 2
+    assert not list((tmp_path / "cache").glob("fsmol-train*")), "training molecules were not featurised"
+    assert source.assays("train").names == source.names("train")
 
 
 @pytest.mark.slow

@@ -31,6 +31,18 @@ def test_the_loss_of_a_task_does_not_depend_on_others_and_takes_a_batch_at_most(
     assert prior.loss(Episode(Examples(x[:, :2]), Examples(x[:, 2:3]))).equal(together)
 
 
+def test_settings_of_features_are_looked_at_when_they_are_used():
+    prior, x = build(), torch.tensor([[1.0, 2.0, 0.0, 0.0]])
+    prior.layer = 0
+    assert prior.encode(x).equal(prior.encode(x, layer=0))
+    prior.noise_level = 2.0
+    with pytest.raises(MetapriorError, match="noise_level: expected 0 to 1, got 2"):
+        prior.encode(x)
+    prior.noise_level, prior.layer = 0.0, 9
+    with pytest.raises(MetapriorError, match="layer: expected 0 to"):
+        prior.encode(x)
+
+
 @pytest.mark.parametrize("wrong", [{"noise_level": 1.5}, {"decay": 1.0}])
 def test_wrong_arguments(wrong):
     with pytest.raises(MetapriorError, match="decay, noise_level, draws: expected below 1, 0 to 1, 0 or more"):

@@ -142,7 +142,7 @@ def test_salts_and_duplicates_are_told(run, files):
     with pytest.warns(UserWarning, match="support: ") as told:
         adapt(run, support, query)
     texts = [str(one.message) for one in told]
-    assert any("1 salts, mixtures or charged structures" in text and "row 3: kept" in text for text in texts)
+    assert any("one salt, mixture or charged structure of" in text and "row 3: kept" in text for text in texts)
     counted = "one structure has several labels in one assay; the class of most counts"
     assert any(f"{counted}, and 1 whose classes are as frequent are left out: rows 6, 7" in text for text in texts)
 
@@ -187,7 +187,8 @@ def test_the_kind_of_labels_can_be_said(run, files):
     rounded = lambda frame: frame.assign(logp=frame["logp"].astype(float).round().astype(int))  # noqa: E731
     support, query = files(support=rounded, columns=("logp",))
     assert "probability_1" in adapt(run, support, query, kind="classification").columns
-    assert "probability_1" in adapt(run, support, query).columns, "few whole numbers may be classes"
+    with pytest.warns(UserWarning, match=r"column 'logp': \d+ different whole numbers, from -1 to .* without an order"):
+        assert "probability_1" in adapt(run, support, query).columns, "few whole numbers may be classes"
     assert adapt(run, support, query, kind="regression").columns[-4:] == ("prediction", "uncertainty", *BESIDE)
     with pytest.raises(DataError, match=r"has \d+ different texts"):
         adapt(run, *files(columns=("logp",)), kind="classification")
@@ -195,6 +196,9 @@ def test_the_kind_of_labels_can_be_said(run, files):
         adapt(run, *files(), kind="regression")
     with pytest.raises(DataError, match="kind: expected 'auto', 'classification' or 'regression', got 'values'"):
         adapt(run, *files(), kind="values")
+    mixed = lambda frame: frame.assign(active=["1", *frame["active"][1:]])  # noqa: E731
+    with pytest.warns(UserWarning, match="column 'active': '1' and 'active' are classes of their own; if they mean"):
+        adapt(run, *files(support=mixed))
 
 
 def test_another_featuriser_is_refused_and_another_rdkit_told(run, files, tmp_path):
@@ -276,6 +280,16 @@ def test_replicates_do_not_make_it_surer(run, files):
     ):
         again = adapt(run, support, query)["uncertainty"]
     assert again == pytest.approx(once)
+
+
+def test_what_says_the_same_of_every_row_is_no_label_beside_others(run, files):
+    paths = files(lambda frame: frame.assign(project="beta", hit="yes"), columns=("active", "project", "hit"))
+    with (
+        pytest.warns(UserWarning, match="support: 'project' says the same of every row, and is not predicted unless"),
+        pytest.warns(UserWarning, match="column 'hit': all labels are 'yes'"),
+    ):
+        found = adapt(run, *paths)
+    assert {"active_prediction", "hit_prediction"} <= {*found.columns}
 
 
 def test_bounds_and_units_may_stand_in_columns_of_their_own(run, files):

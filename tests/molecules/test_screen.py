@@ -7,7 +7,7 @@ import numpy as np
 import pandas
 import pytest
 
-from metaprior import Ridge, acquire
+from metaprior import Ridge, acquire, load, read_card, save
 from metaprior.cli import main
 from metaprior.errors import DataError, UnknownNameError
 from metaprior.molecules import NCI
@@ -123,6 +123,37 @@ def test_wrong_input(run, library, tmp_path):
             screen(run, file, "weight", tmp_path / "out", **change)
     library.assign(SMILES=["C1CC", *library["SMILES"][1:]]).to_csv(file, index=False)
     with pytest.raises(DataError, match=r"library: row 2 of .*: 'C1CC' is not a SMILES"):
+        screen(run, file, "weight", tmp_path / "out")
+
+
+def test_what_is_in_a_table_twice_is_measured_once(run, library, tmp_path):
+    file = tmp_path / "library.csv"
+    other = library.assign(weight=library["weight"] + 20, id=library["id"] + "b")
+    pandas.concat([library, other, library]).to_csv(file, index=False)
+    with pytest.warns(UserWarning, match="library: 120 structures have several labels in one assay; their median"):
+        found = screen(run, file, "weight", tmp_path / "out", rounds=15, batch=8, hits=0.1, repeats=1, controls=())
+    assert (found.library, found.hits) == (120, 12)
+    picks = pandas.read_csv(tmp_path / "out" / "picks.csv")
+    assert picks["SMILES"].is_unique
+    assert found.rows[-1]["measured"] == 120
+    assert found.rows[-1]["hits"] == 12
+
+
+def test_which_values_are_better(run, library, tmp_path):
+    """Of a prior whose tasks took low values for better, low values are looked for."""
+    file, fixed = tmp_path / "library.csv", tmp_path / "fixed"
+    library.to_csv(file, index=False)
+    card = read_card(run)
+    target = {"mean": 2.3, "scale": -0.2, "logarithm": True}
+    save(load(run), fixed, inputs={**card["inputs"], "target": target}, spec=card["spec"])
+    settings = {"rounds": 2, "batch": 8, "hits": 0.1, "repeats": 1, "controls": ()}
+    with pytest.warns(UserWarning, match="minimise: low values of 'weight' are looked for"):
+        found = screen(fixed, file, "weight", tmp_path / "out", **settings)
+    assert found.rows == screen(fixed, file, "weight", tmp_path / "out", minimise=True, **settings).rows
+    best = [row["best"] for row in screen(fixed, file, "weight", tmp_path / "out", minimise=False, **settings).rows]
+    assert best == sorted(best)
+    library.assign(weight=["low", "high"] * 60).to_csv(file, index=False)
+    with pytest.raises(DataError, match="library: column 'weight' has no number, but low, high; a screen is by values"):
         screen(run, file, "weight", tmp_path / "out")
 
 

@@ -126,7 +126,7 @@ def test_bad_rows_are_named(titan, tmp_path, change, query, told):
 def test_bad_rows_are_skipped_if_asked(titan, tmp_path):
     support = write(tmp_path, "epitope.csv", SUPPORT)
     query = write(tmp_path, "repertoire.csv", "id,CDR3B\n1,CASSF\n2,CA1SF\n")
-    with pytest.warns(UserWarning, match=r"query: skipped 1 bad rows of .*: row 3: 'CA1SF' has '1' at position 3"):
+    with pytest.warns(UserWarning, match=r"query: skipped one bad row of .*: row 3: 'CA1SF' has '1' at position 3"):
         assert len(adapt(titan, support, query, skip_bad=True)) == 1
 
 
@@ -170,7 +170,7 @@ def test_an_allele_is_predicted_for_without_any_label(mhc, titan, tmp_path, monk
     assert capsys.readouterr().out == result.to_csv()
     with pytest.raises(DataError, match=r"about: .* the allele"):
         adapt(run, None, query)
-    with pytest.raises(DataError, match="support: expected labelled examples; only a prior that is told"):
+    with pytest.raises(DataError, match="support: expected labelled examples; only a prior of values of a fixed unit"):
         adapt(titan, None, write(tmp_path, "receptors.csv", "CDR3B\nCASSF\n"), about="GILGFVFTL")
 
 

@@ -39,7 +39,7 @@ def test_a_missing_column_is_guessed():
     need_columns(frame, ["weight", "dose"], "task", "a.csv")
     with pytest.raises(DataError, match=r"task: a\.csv has no column 'doze': did you mean 'dose'\? It has: dose, we"):
         need_columns(frame, ["doze"], "task", "a.csv")
-    with pytest.raises(DataError, match=r"has no column 'zzz': It has: dose, weight"):
+    with pytest.raises(DataError, match=r"has no column 'zzz'; it has: dose, weight"):
         need_columns(frame, ["zzz"], "task", "a.csv")
 
 

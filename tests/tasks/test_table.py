@@ -252,7 +252,7 @@ def test_text_in_a_column_of_numbers(table):
         DataError, match=r"file: row 17 of .*: column 'dose' is 'n\.d\.', expected a number; skip_bad lea"
     ):
         _ = table(frame).spec
-    with pytest.warns(UserWarning, match=r"skipped 1 bad rows of .*: row 17: column 'dose'"):
+    with pytest.warns(UserWarning, match=r"skipped one bad row of .*: row 17: column 'dose'"):
         source = read(table(frame, skip_bad=True))
     assert sum(len(part.x) for part in source._loaded.parts.values()) == 239
     assert source.inputs == table(assays().drop(index=15)).inputs
@@ -283,7 +283,7 @@ def test_blank_lines_count_as_rows(table):
 def test_a_target_that_is_no_number(table, value, problem):
     with pytest.raises(DataError, match=f"row 17 of .*: column 'target' {problem}"):
         _ = table(broken(assays(), "target", value)).spec
-    with pytest.warns(UserWarning, match="skipped 1 bad rows"):
+    with pytest.warns(UserWarning, match="skipped one bad row"):
         _ = table(broken(assays(), "target", value), skip_bad=True).spec
 
 

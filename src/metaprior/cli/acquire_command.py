@@ -47,6 +47,11 @@ def run(words: Sequence[str]) -> None:
     )
     parsed = parser.parse(words)
     source = parser.build(parsed, "tasks")
+    if parsed.start is not None:
+        known = read_card(parsed.start).get("inputs") or {}
+        source = source if parser.named(words, "tasks.featuriser") else source.as_acquired(known)
+        if wrong := source.mismatch(known):
+            raise MetapriorError(f"--tasks.{wrong}")
     of_streams = {"steps": parsed.length, "latest": parsed.latest, "never": parsed.never}
     given = {name: value for name, value in of_streams.items() if value is not None}
     if given and parsed.delay is None:

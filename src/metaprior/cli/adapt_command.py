@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 
+from metaprior.checkpoint import load
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import check_device
+from metaprior.cli.choices import SETTINGS, add_settings, changed, check_device
 from metaprior.cli.display import console
 
 __all__ = ["run"]
@@ -20,11 +21,14 @@ def run(words: Sequence[str]) -> None:
         "--support", type=str | None, default=None, help="labelled examples; none for a prior that is told by --about"
     )
     parser.options.add_function_arguments(adapt, skip={"prior", "support", "inputs", "net"}, fail_untyped=False)
+    add_settings(parser.options)
     parsed = parser.parse(words)
-    options = {key: parsed[key] for key in vars(parsed) if key not in {"config", "threads", "run"}}
+    apart = {"config", "threads", "run", *SETTINGS}
+    options = {key: parsed[key] for key in vars(parsed) if key not in apart}
     if parsed.device is not None:
         check_device(parsed.device)
-    predictions = adapt(parsed.run, **options)
+    given = any(parsed[name] is not None for name in SETTINGS)
+    predictions = adapt(changed(load(parsed.run), parsed) if given else parsed.run, **options)
     for read in predictions.understood:
         print(f"metaprior: support: read {read}", file=sys.stderr)
     if parsed.out is None:

@@ -121,6 +121,11 @@ class Parser:
         """Return the constructor arguments that were given for `key`, or their defaults."""
         return vars(parsed[key]) if key in self.names and parsed.get(key) is not None else {}
 
+    @staticmethod
+    def named(words: Sequence[str], key: str) -> bool:
+        """Whether an option, or one of those below it, is among the words of the command line."""
+        return any(re.match(rf"--{re.escape(key)}([.=]|$)", word) for word in words)
+
     def resolved(self, parsed: Namespace) -> str:
         """Return the values of all options as YAML, so that `--config` repeats the run."""
         values = parsed.clone().as_dict()
@@ -145,6 +150,7 @@ class Parser:
     def _with_true(self, words: list[str]) -> list[str]:
         """Let `--resume` stand for `--resume true`, and likewise every option that is true or false."""
         switches = {f"--{key}" for key, value in self.options.get_defaults().items() if isinstance(value, bool)}
+        switches |= {f"--{one.dest}" for one in self.options._actions if getattr(one, "_typehint", None) == bool | None}
         following = [*words[1:], "--"][: len(words)]
         return [
             f"{word}=true" if word in switches and after.startswith("-") else word

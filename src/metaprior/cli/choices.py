@@ -13,7 +13,7 @@ from metaprior.errors import MetapriorError
 from metaprior.prior import Prior
 from metaprior.registry import nets, priors, sources
 
-__all__ = ["NET", "PRIOR", "TASKS", "own_stream", "own_tasks", "to_device"]
+__all__ = ["NET", "PRIOR", "SETTINGS", "TASKS", "add_settings", "changed", "own_stream", "own_tasks", "to_device"]
 
 _FITTED = (
     "net",
@@ -33,6 +33,35 @@ _FITTED = (
 PRIOR = Choice("prior", priors, skip=_FITTED)
 TASKS = Choice("tasks", sources, shorthand={"images": "folder", "table": "file", "assays": "file"})
 NET = Choice("net", nets, skip=("net", "channels", "size", "inputs", "tokens", "text_size", "outputs", "seed"))
+
+
+SETTINGS = {
+    "transductive": (bool, "let queries see each other"),
+    "test_steps": (int, "inner steps of a gradient-based prior"),
+    "layer": (int, "of a generator: whose states are the features, from 0 for the embedding"),
+    "noise_level": (float, "of a generator: of the molecules that features are of, from 0 to 1"),
+}
+"""What an acquired prior can be told to do otherwise."""
+
+
+def add_settings(options: Any) -> None:
+    """Add the options that `changed` reads."""
+    for name, (kind, told) in SETTINGS.items():
+        options.add_argument(f"--{name}", type=kind | None, default=None, help=told)
+
+
+def changed(prior: Prior, parsed: Any) -> Prior:
+    """Return the prior with those of its settings that were given.
+
+    Raises:
+        MetapriorError: if it has no such setting.
+    """
+    for name in SETTINGS:
+        if parsed[name] is not None:
+            if not hasattr(prior, name) or (name == "transductive" and name not in vars(prior)):
+                raise MetapriorError(f"--{name}: {type(prior).__name__} has no such setting")
+            setattr(prior, name, parsed[name])
+    return prior
 
 
 def to_device(prior: Prior, device: str) -> Prior:

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaprior.checkpoint import load
 from metaprior.cli.arguments import Parser
-from metaprior.cli.choices import TASKS, own_tasks, to_device
+from metaprior.cli.choices import TASKS, add_settings, changed, own_tasks, to_device
 from metaprior.cli.display import console, table
 from metaprior.errors import MetapriorError, check_positive
 from metaprior.evaluate import check_fit, evaluate
@@ -37,24 +37,22 @@ def run(words: Sequence[str]) -> None:
     options.add_argument("--draws", type=int, default=10, help="with --sizes: supports of each size of each assay")
     options.add_argument("--seed", type=int, default=0, help="of the test tasks")
     options.add_argument("--split", default="test", choices=("train", "valid", "test"), help="which tasks")
-    options.add_argument("--transductive", type=bool | None, default=None, help="let queries see each other")
-    options.add_argument("--test_steps", type=int | None, default=None, help="inner steps of a gradient-based prior")
+    add_settings(options)
     options.add_argument("--out", type=str | None, default=None, help="a JSON file for the result")
     options.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, mps")
     parsed = parser.parse(words, own_tasks(words))
     if parsed.out is not None:
         check_writable(parsed.out)
-    prior = to_device(load(parsed.run), parsed.device)
-    for name in ("transductive", "test_steps"):
-        if parsed[name] is not None:
-            if not hasattr(prior, name) or (name == "transductive" and name not in vars(prior)):
-                raise MetapriorError(f"--{name}: {type(prior).__name__} has no such setting")
-            setattr(prior, name, parsed[name])
+    prior = changed(to_device(load(parsed.run), parsed.device), parsed)
     source = parser.build(parsed, "tasks")
     if source is None:
         raise MetapriorError(f"--tasks: {parsed.run} does not say its tasks; expected one of {', '.join(sources)}")
-    given = parser.given(parsed, "tasks").items()
-    of = f"{parser.names['tasks']}: {', '.join(f'{key} {value}' for key, value in given if value is not None)}"
+    if not parser.named(words, "tasks.featuriser"):
+        source = source.as_acquired(prior.recorded_inputs or {})
+    # Features are those of the prior; with --sizes, numbers of labels are those that are asked.
+    apart = {"featuriser"} | ({"shots", "queries"} if parsed.sizes is not None else set())
+    given = {key: value for key, value in parser.given(parsed, "tasks").items() if value is not None}
+    of = f"{parser.names['tasks']}: {', '.join(f'{key} {value}' for key, value in given.items() if key not in apart)}"
     if parsed.sizes is not None:
         _by_size(prior, source, of, parsed)
         return
@@ -99,14 +97,20 @@ def _by_size(prior: Prior, source: TaskSource, of: str, parsed: Any) -> None:
             (
                 str(row["support"]),
                 str(row["tasks"]),
-                *("" if math.isnan(row[key]) else f"{row[key]:.3f} ± {row[f'{key}_interval']:.3f}" for key in metrics),
+                *(_cell(row[key], row[f"{key}_interval"]) for key in metrics),
             )
             for row in found.rows
         ],
         title=f"{parsed.run} on {parsed.split} tasks of {of}",
     )
-    console.print(f"Mean and 95 % interval over tasks, each the mean of {parsed.draws} supports; draws {found.hash}")
+    several = f"{parsed.draws} supports" if parsed.draws > 1 else "one support"
+    console.print(f"Mean and 95 % interval over tasks, each the mean of {several}; draws {found.hash}")
     if parsed.out is not None:
         result = {"run": parsed.run, "source": of, "split": parsed.split, "seed": parsed.seed, "draws": parsed.draws}
         result |= {"draws_hash": found.hash, "rows": found.rows, "tasks": found.tasks}
         write_text(Path(parsed.out), json.dumps(result, indent=2) + "\n")
+
+
+def _cell(mean: float, interval: float) -> str:
+    """Return a score with its interval, which there is none of for a single task."""
+    return "" if math.isnan(mean) else f"{mean:.3f}" + ("" if math.isnan(interval) else f" ± {interval:.3f}")

@@ -4,7 +4,10 @@ Axis letters: T tasks, K assays of a split, R labelled molecules of a split, N s
 """
 
 import copy
+import json
+import textwrap
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from metaprior.errors import DataError, check_positive
 from metaprior.molecules.agreement import check_digest
-from metaprior.molecules.dealing import QUERY, deal
+from metaprior.molecules.dealing import QUERY, SUPPORT, deal
 from metaprior.molecules.featurisers import Featuriser, featuriser_of
 from metaprior.molecules.rows import SparseRows
 from metaprior.molecules.structure import Salts, rdkit_version
@@ -27,6 +30,8 @@ __all__ = ["AssaySource", "Assays", "gathered"]
 
 REFERENCE = 1000
 """How many molecules of acquisition a checkpoint names, for telling how alike new ones are to them."""
+_LONGEST = 200
+"""Characters of a featuriser's settings in a message."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +64,12 @@ class Assays:
 
     @property
     def supports(self) -> Tensor:
-        """`(K,)`, how many molecules of each may be in a support, one being left to ask about."""
+        """`(K,)`, how many molecules of each may be in a support, one being left to ask about; -1 if none is left."""
         if self.roles is None:
             return self.counts - 1
-        owner = torch.arange(len(self.names)).repeat_interleave(self.counts)
-        able = owner[self.roles != QUERY].bincount(minlength=len(self.names))
-        return able.minimum(self.counts - 1)
+        owner, assays = torch.arange(len(self.names)).repeat_interleave(self.counts), len(self.names)
+        able, asked = (owner[self.roles != role].bincount(minlength=assays) for role in (QUERY, SUPPORT))
+        return able.minimum(self.counts - 1).where(asked > 0, -1)
 
     def measured(self) -> "Assays":
         """Return the assays without the molecules whose value is not known."""
@@ -159,7 +164,7 @@ class AssaySource(TaskSource):
         shape, tokens, net = (self._featuriser.encoded_width,), self._featuriser.tokens, self._featuriser.net
         if self.kind == "regression":
             return TaskSpec("regression", shape, 1, tokens=tokens, net=net)
-        return TaskSpec("classification", shape, 2, 2 * len(self._split("train").names), tokens=tokens, net=net)
+        return TaskSpec("classification", shape, 2, 2 * len(self.names("train")), tokens=tokens, net=net)
 
     @property
     def inputs(self) -> dict[str, Any] | None:
@@ -198,6 +203,30 @@ class AssaySource(TaskSource):
     def sizes(self, split: Split) -> list[int]:
         """Return how many labelled molecules each assay of a split has."""
         return self._split(split).counts.tolist()
+
+    def supports(self, split: Split) -> list[int]:
+        """Return how many molecules of each assay may be in a support, -1 where none is left to ask about."""
+        return self._split(split).supports.tolist()
+
+    def mismatch(self, inputs: Mapping[str, Any]) -> str | None:
+        """Return that the featuriser is another than that of a prior; None if it is not."""
+        own, known = self._featuriser.settings, inputs.get("featuriser")
+        if known in (None, own):
+            return None
+        told = (textwrap.shorten(json.dumps(one), _LONGEST) for one in (known, own))
+        return f"featuriser: the prior was acquired with {next(told)}, {type(self).__name__} has {next(told)}"
+
+    def as_acquired(self, inputs: Mapping[str, Any]) -> Self:
+        """Return the same tasks with the featuriser of a prior, and what it was fitted to molecules of acquisition."""
+        if "featuriser" not in inputs:
+            return self
+        source = copy.copy(self)
+        if self._featuriser.settings != inputs["featuriser"]:
+            for kept in ("_splits", "_featuriser", "_reference"):
+                source.__dict__.pop(kept, None)
+            source.featuriser = inputs["featuriser"]
+        source.__dict__["_fitted"] = inputs.get("fitted")
+        return source
 
     def sample(self, tasks: int, generator: torch.Generator, split: Split = "train") -> Episode:
         """Draw T assays, then the molecules of each without replacement: a stratified support, and queries."""

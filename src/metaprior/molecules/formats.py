@@ -24,6 +24,8 @@ __all__ = ["Structures", "file_encoding", "read_structures"]
 _NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "smi", "structure", "molecule", "mol", "compound_structure")
 """What a column of SMILES is called, without regard to case, spaces and underscores."""
 _LOOKED_AT = 50
+_SELFIES = re.compile(r"(\[[^\[\]]+\]){2,}")
+"""Nothing but brackets, which SMILES have for single atoms."""
 _SDF = (".sdf", ".sdf.gz", ".sd", ".mol")
 _JSON = (".jsonl", ".jsonl.gz")
 _LINES = (".smi", ".smiles")
@@ -81,6 +83,7 @@ def read_structures(file: str | Path, argument: str = "file", smiles: str | None
     if smiles is not None:
         need_columns(frame, [smiles], argument, path)
     column = smiles if smiles is not None else _found(frame, argument, path)
+    _check_smiles(frame[column], column, argument, path)
     return Structures(frame.assign(**{column: without_words(frame[column])}), column)
 
 
@@ -130,6 +133,8 @@ def _found(frame: Frame, argument: str, path: Path) -> str:
         )
     if len(holding) == 1:
         return holding[0]
+    for name in plain:
+        _check_smiles(frame[name], name, argument, path)
     found = f"columns {', '.join(holding)} could all hold SMILES" if holding else "no column holds SMILES"
     raise DataError(f"{argument}: {found} in {path}; name one by `smiles`. It has: {', '.join(plain)}")
 
@@ -138,6 +143,16 @@ def _holds_smiles(values: Any) -> bool:
     """Whether nearly all of the first values are structures of some bonds, as no name, number or class is."""
     some = [str(value) for value in values.dropna()[:_LOOKED_AT]]
     return bool(some) and sum(map(_is_molecule, some)) >= 0.9 * len(some)
+
+
+def _check_smiles(values: Any, name: str, argument: str, path: Path) -> None:
+    """Raise DataError if a column is of SELFIES, some of which can be read as SMILES of other molecules."""
+    some = [str(value).strip() for value in values.dropna()[:_LOOKED_AT]]
+    if some and sum(_SELFIES.fullmatch(text) is not None for text in some) >= 0.9 * len(some):
+        raise DataError(
+            f"{argument}: column '{name}' of {path} is of SELFIES; turn them into SMILES, as `decoder` of the package "
+            "selfies does"
+        )
 
 
 def _is_molecule(given: str) -> bool:
@@ -155,6 +170,7 @@ def _read_lines(path: Path, argument: str) -> Structures:
     if not rows:
         raise DataError(f"{argument}: {path} has no structures")
     columns: dict[str, Iterable[str | None]] = {"smiles": [parts[0] for parts in rows.values()]}
+    _check_smiles(pandas().Series(columns["smiles"]), "1", argument, path)
     if any(len(parts) > 1 for parts in rows.values()):
         columns["name"] = [parts[1].strip() if len(parts) > 1 else None for parts in rows.values()]
     return Structures(pandas().DataFrame(columns, index=list(rows), dtype=object), "smiles")

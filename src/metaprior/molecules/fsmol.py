@@ -68,9 +68,7 @@ class FSMol(AssaySource):
 
     def assays(self, split: Split) -> Assays:
         """Return the assays of a split in the order of their names."""
-        places = (folder / split for folder in data.folders("fsmol"))
-        path = next((place for place in places if place.is_dir()), None)
-        path = path or data.need("fsmol", f"fsmol_{split}.csv.gz")
+        path = _path(split)
         chosen = featuriser_of(self.featuriser)
         # A folder of single files has them all, the packed file all but four.
         size = len(list(path.iterdir())) if path.is_dir() else path.stat().st_size
@@ -88,6 +86,17 @@ class FSMol(AssaySource):
             kept["activity"].numpy(),
             _texts(kept["names"]),
         )
+
+    def names(self, split: Split) -> list[str]:
+        """Return the names of the assays of a split, without features of their molecules, which take minutes."""
+        known = self._splits.get(f"{split}-{self.kind}")
+        return sorted(set(read_fsmol(_path(split))["assay"])) if known is None else known.names
+
+
+def _path(split: Split) -> Path:
+    """Return the folder of the files of a split, or the file that has them all."""
+    places = (folder / split for folder in data.folders("fsmol"))
+    return next((place for place in places if place.is_dir()), None) or data.need("fsmol", f"fsmol_{split}.csv.gz")
 
 
 def read_fsmol(path: str | Path) -> dict[str, list[Any]]:

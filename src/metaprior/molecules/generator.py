@@ -141,7 +141,8 @@ class MoleculeGenerator(Prior):
         Raises:
             MetapriorError: if the level or the layer does not exist.
         """
-        if noise_level is not None and not 0 <= noise_level <= 1:
+        noise_level = self.noise_level if noise_level is None else noise_level
+        if not 0 <= noise_level <= 1:
             raise MetapriorError(f"noise_level: expected 0 to 1, got {noise_level}")
         number = self.layer if layer is None else layer
         if number is not None and not 0 <= number <= self.net.layers:

@@ -11,8 +11,7 @@ from metaprior.molecules.featurisers import Joined, featuriser_of
 __all__ = ["joined_inputs"]
 
 _OWN = ("featuriser", "fitted", "check", "reference")
-"""What checkpoints say of a featuriser and of acquisition; in all else of their inputs, priors that are joined must agree.
-"""
+"""What checkpoints say of a featuriser and of acquisition; in all else of their inputs, joined priors must agree."""
 
 
 def joined_inputs(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[tuple[int, int]]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from metaprior.errors import DataError
 from metaprior.molecules.formats import Structures
-from metaprior.molecules.labels import Labels, read_labels
+from metaprior.molecules.labels import OPPOSITES, Labels, read_labels
 from metaprior.molecules.numerals import has_more
 from metaprior.tasks.columns import Column, Frame
 from metaprior.tasks.rows import need_columns
@@ -75,21 +75,26 @@ def label_columns(
             f"support: {told} seems to number the rows, and is not predicted unless `target` names it", stacklevel=3
         )
         labels = [name for name in labels if name not in numbered]
+    if 0 < len(same := [name for name in labels if _says_the_same(labelled.frame[name])]) < len(labels):
+        told = ", ".join(f"'{name}'" for name in same)
+        warnings.warn(
+            f"support: {told} says the same of every row, and is not predicted unless `target` names it", stacklevel=3
+        )
+        labels = [name for name in labels if name not in same]
     if not labels:
         raise DataError(f"target: no column of {support} looks like a label; name it by `target`: {', '.join(names)}")
     return labels
 
 
-def check_qualifiers(
-    frame: Frame, names: Sequence[str], argument: str, kind: Literal["auto", "classification", "regression"] = "auto"
-) -> Frame:
+def check_qualifiers(frame: Frame, names: Sequence[str], argument: str, kind: str = "auto") -> Frame:
     """Return a table whose measured labels have their bounds before them, where another column has these.
 
     Args:
         frame: the table.
         names: the columns of labels.
         argument: the name of the argument that gave the table, for messages.
-        kind: of the labels; classes have no bounds, and "auto" takes words and two different numbers for classes.
+        kind: "classification" for labels that have no bounds, "regression", or "auto" to take words and two different
+            numbers for classes.
 
     Raises:
         DataError: if a column of units has several, or it is not known which of several labels bounds are of.
@@ -226,6 +231,14 @@ def _measured(values: Column) -> bool:
     """Return whether a column is of numbers that are no two classes."""
     texts = values.dropna().astype(str)
     return _numeric(texts) and texts.nunique() > 2
+
+
+def _says_the_same(values: Column) -> bool:
+    """Return whether a column has one text in every row, and not that of a class that has an opposite."""
+    texts = values.fillna("").astype(str).str.strip().str.lower()
+    return (
+        texts.nunique() == 1 and not _numeric(texts) and texts.iloc[0] not in {one for two in OPPOSITES for one in two}
+    )
 
 
 def _aside(values: Column, name: str) -> bool:

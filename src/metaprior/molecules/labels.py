@@ -15,7 +15,7 @@ from metaprior.tasks.columns import NOTHING, Column, pandas, target_of, text
 
 __all__ = ["Labels", "check_few", "in_order", "mixed_units", "read_labels"]
 
-_OPPOSITES = (
+OPPOSITES = (
     ("0", "1"),
     ("inactive", "active"),
     ("negative", "positive"),
@@ -45,6 +45,8 @@ _GAPS = NOTHING | {
     "none",
 }
 """What is written among numbers, without regard to case, where a value was not measured."""
+_LEVELS = 5
+"""So many different whole numbers are rarely classes."""
 _CLASSES = 10
 """As many different texts may be classes, however few labels there are."""
 _GAP = 1.5
@@ -121,13 +123,14 @@ def read_labels(column: Column, kind: str = "auto", logarithms: bool = False, ar
     remarks += missing
     matched = [None if value is None else bound_and_number(value) for value in texts]
     bounded = [bool(match and match[0] not in (None, "=", "~")) for match in matched]
-    if kind == "auto":
+    guessed = kind == "auto"
+    if guessed:
         plain = [value if match is None else match[1] for value, match in zip(texts, matched, strict=True)]
         kind = "regression" if any(bounded) else target_of(pandas().Series(plain, dtype=object).dropna(), "auto")[0]
         if kind == "classification":
             check_few(name, present, argument)
     if kind == "classification":
-        return _classes(name, texts, remarks)
+        return _classes(name, texts, remarks + (_doubts(name, texts) if guessed else []))
     values = np.array([np.nan if match is None else match[1] for match in matched])
     problems = {
         row: f"column '{name}' is '{value}', expected a number"
@@ -195,7 +198,7 @@ def _without_gaps(name: str, texts: list[str | None]) -> tuple[list[str | None],
     numbers = sum(bound_and_number(value) is not None for value in others) > len(others) / 2
     lower = {value.lower() for value in others}
     # Beside a pair of opposites there is no third class; one of them may be a minus.
-    pair = next((set(pair) for pair in _OPPOSITES if lower and lower <= set(pair)), set())
+    pair = next((set(pair) for pair in OPPOSITES if lower and lower <= set(pair)), set())
     empty = _GAPS - pair - {"none"} if pair else _GAPS if numbers else NOTHING
     gaps = [value for value in texts if value is not None and value.lower() in empty]
     if not gaps:
@@ -205,6 +208,24 @@ def _without_gaps(name: str, texts: list[str | None]) -> tuple[list[str | None],
     among = " among numbers" if numbers else ""
     read = [None if value is None or value.lower() in empty else value for value in texts]
     return read, [f"column '{name}': '{gaps[0]}'{among} was taken to be a label that is missing, {len(gaps)} times"]
+
+
+def _doubts(name: str, texts: list[str | None]) -> list[str]:
+    """Return what may be wrong with taking texts for classes."""
+    found = sorted({value for value in texts if value is not None})
+    numbers = [value for value in found if bound_and_number(value) is not None]
+    if len(numbers) == len(found) >= _LEVELS:
+        return [
+            f"column '{name}': {len(found)} different whole numbers, from {min(numbers, key=float)} to "
+            f"{max(numbers, key=float)}, were taken for classes without an order; the kind 'regression' takes them for "
+            "values"
+        ]
+    if 0 < len(numbers) < len(found):
+        words = next(value for value in found if value not in numbers)
+        return [
+            f"column '{name}': '{numbers[0]}' and '{words}' are classes of their own; if they mean the same, write one"
+        ]
+    return []
 
 
 def _classes(name: str, texts: list[str | None], remarks: list[str]) -> Labels:
@@ -220,7 +241,7 @@ def _classes(name: str, texts: list[str | None], remarks: list[str]) -> Labels:
     found = sorted({value for value in texts if value is not None})
     if len(found) == 1:
         other = next(
-            (pair[1 - side] for pair in _OPPOSITES for side in (0, 1) if pair[side] == found[0].lower()),
+            (pair[1 - side] for pair in OPPOSITES for side in (0, 1) if pair[side] == found[0].lower()),
             f"not {found[0]}",
         )
         remarks.append(
@@ -243,7 +264,7 @@ def in_order(found: Iterable[str]) -> list[str]:
     """
     found = list(found)
     lower = {value.lower(): value for value in found}
-    for negative, positive in _OPPOSITES:
+    for negative, positive in OPPOSITES:
         if len(found) == 2 and set(lower) == {negative, positive}:
             return [lower[negative], lower[positive]]
     if len(found) == 2 and any(value.startswith("not ") for value in found):

@@ -169,8 +169,8 @@ def read_unlabelled(
     described, target = inputs.get("about"), inputs.get("target")
     if not described or described["place"] == "none" or target is None:
         raise DataError(
-            "support: expected labelled examples; only a prior that is told what a task is about, as those acquired on "
-            "alleles with --tasks.about are, can do without"
+            "support: expected labelled examples; only a prior of values of a fixed unit that is told what a task is "
+            "about, as those acquired on affinities with --tasks.about are, can do without"
         )
     asked = read_inputs(query, "query", inputs, column)
     told = describe_task(described, {"query": asked.frame}, asked.column, about)[1]
@@ -222,7 +222,8 @@ def _understood(labels: Labels, inside: np.ndarray, column: str, asked: str) -> 
     """Return how a column of labels was read, in the rows that are used, and which columns hold structures."""
     values = labels.values[labels.known & inside]
     if labels.classes is None:
-        read = f"{len(values)} values from {values.min():.3g} to {values.max():.3g}"
+        several = len(values) > 1
+        read = f"{len(values)} values from {values.min():.3g} to {values.max():.3g}" if several else "one value"
     else:
         counts = np.bincount(values.astype(int), minlength=len(labels.classes))
         read = "classes, " + ", ".join(

@@ -152,10 +152,14 @@ def _remark(found: Featurised, inputs: Mapping[str, Any], argument: str, rows: S
         return
     shown = [f"row {rows[position]}: {note}" for position, note in found.notes.items()]
     more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
-    done = f"salts, mixtures or charged structures{source} were reduced to their largest fragment, neutralised"
+    several = len(shown) > 1
     if inputs["kind"] == "sequences":
-        done = f"examples{source} were not taken as they stand"
-    warnings.warn(f"{argument}: {len(shown)} {done}: {'; '.join(shown[:SHOWN])}{more}", stacklevel=4)
+        what, done = "examples" if several else "example", "not taken as they stand"
+    else:
+        what = "salts, mixtures or charged structures" if several else "salt, mixture or charged structure"
+        done = "reduced to the largest fragment, neutralised"
+    told = f"{len(shown)} {what}{source} were {done}" if several else f"one {what}{source} was {done}"
+    warnings.warn(f"{argument}: {told}: {'; '.join(shown[:SHOWN])}{more}", stacklevel=4)
 
 
 def chosen(found: Featurised, mask: Tensor) -> Featurised:

@@ -56,8 +56,8 @@ def assay_protocol(
 ) -> Protocol:
     """Score a method on tasks of molecules as FS-Mol does.
 
-    From each task with more molecules than the support, supports are drawn at random, each class by its share; all
-    other molecules are queries. The same seed draws the same supports for every method.
+    From each task with as many molecules for a support, and others to ask about, supports are drawn at random, each
+    class by its share; all other molecules are queries. The same seed draws the same supports for every method.
 
     Args:
         method: a prior; a scikit-learn classifier or regressor, which is cloned and fitted to each support; or a
@@ -85,16 +85,21 @@ def assay_protocol(
     if not sizes or min(sizes) < 0:
         raise DataError(f"sizes: expected sizes of the support, each 0 or more, got {list(sizes)}")
     check_positive(draws=draws)
+    recorded = getattr(method, "recorded_inputs", None) or {}
+    if wrong := source.mismatch(recorded):
+        raise DataError(wrong)
+    source = source.as_acquired(recorded)
     names = source.names(split)
     scored: dict[int, dict[str, dict[str, float]]] = {}
     hashes: list[str] = []
     predictor = predictor_of(method, source.spec.kind)
-    eligible = {size: [at for at, count in enumerate(source.sizes(split)) if count > size][:tasks] for size in sizes}
+    most = source.supports(split)
+    eligible = {size: [at for at, count in enumerate(most) if count >= size][:tasks] for size in sizes}
     for size, found_tasks in eligible.items():
         if not found_tasks:
-            largest = max(source.sizes(split), default=0)
             raise DataError(
-                f"sizes: the {split} split has no task of more than {size} molecules; the largest has {largest}"
+                f"sizes: the {split} split has no task with {size} molecules for a support, and more to ask about; the "
+                f"most that a support can have are {max(most, default=0)}"
             )
     for size in eligible:
         scored[size] = {}

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from metaprior.checkpoint import load, read_card
 from metaprior.errors import DataError, UnknownNameError, check_positive
@@ -20,9 +19,8 @@ from metaprior.files import check_writable, write_text
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.formats import file_encoding
-from metaprior.molecules.label_columns import check_qualifiers
-from metaprior.molecules.labels import read_labels
-from metaprior.molecules.own_rows import EncodedRows, agree, read_inputs
+from metaprior.molecules.own_rows import EncodedRows, agree
+from metaprior.molecules.screen_files import Given, Shelf
 from metaprior.molecules.screening import (
     ACQUISITIONS,
     Belief,
@@ -33,11 +31,10 @@ from metaprior.molecules.screening import (
     surrogate_of_estimator,
     surrogate_of_prior,
 )
-from metaprior.molecules.sequence_files import describe_task
 from metaprior.molecules.simulation import Simulation
 from metaprior.prior import Prior
-from metaprior.tasks.columns import Frame, pandas, without_words
-from metaprior.tasks.rows import good_rows, kept_names, read_table
+from metaprior.tasks.columns import pandas, without_words
+from metaprior.tasks.rows import kept_names, read_table
 
 __all__ = ["Batch", "screen"]
 
@@ -70,7 +67,7 @@ def screen(
     batch: int = 20,
     rounds: int = 10,
     first: int | None = None,
-    minimise: bool = False,
+    minimise: bool | None = None,
     hits: float = 0.02,
     repeats: int = 5,
     controls: Sequence[Literal["random", "gp"]] = _CONTROLS,
@@ -100,7 +97,8 @@ def screen(
         batch: how many are measured in a round.
         rounds: of a simulation.
         first: how many a simulation draws at random before the first round; None for as many as a batch.
-        minimise: look for low values instead of high ones.
+        minimise: look for low values instead of high ones; None for whichever the tasks of acquisition took for better,
+            as low affinities in nM are, and for high ones where they took neither.
         hits: the share of the library with the best values that a simulation is after.
         repeats: of a simulation, each with another beginning.
         controls: of a simulation: "random", and "gp", a Gaussian process on fingerprints (for sequences, on words of
@@ -126,7 +124,14 @@ def screen(
         if name not in _CONTROLS:
             raise UnknownNameError("control", name, _CONTROLS)
     opened, inputs = _opened(prior)
-    given = _Given(inputs, smiles if inputs["kind"] == "molecules" else sequence, target, minimise, skip_bad, about)
+    low = (inputs.get("target") or {}).get("scale", 1) < 0 if minimise is None else minimise
+    if minimise is None and low:
+        warnings.warn(
+            f"minimise: low values of '{target}' are looked for, which were better where the prior was acquired; false "
+            "looks for high ones",
+            stacklevel=2,
+        )
+    given = Given(inputs, smiles if inputs["kind"] == "molecules" else sequence, target, low, skip_bad, about)
     shelf = given.read(library, "library", labelled=False)
     folder = Path(out)
     surrogate = surrogate_of_prior(opened, shelf.about, given.fixed)
@@ -146,84 +151,6 @@ def screen(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Shelf:
-    """A file's good rows, their inputs, and their values, more of which is better; NaN where there is none."""
-
-    frame: Frame
-    rows: EncodedRows
-    written: list[str]
-    values: Tensor
-    about: Tensor | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Given:
-    """How files are read."""
-
-    inputs: Mapping[str, Any]
-    column: str | None
-    target: str
-    minimise: bool
-    skip_bad: bool
-    about: str | None
-
-    @property
-    def fixed(self) -> tuple[float, float] | None:
-        """Mean and scale of values, more of which is better."""
-        fixed, sign = self.inputs.get("target"), -1 if self.minimise else 1
-        return None if fixed is None else (sign * fixed["mean"], sign * fixed["scale"])
-
-    def read(self, file: str | Path, argument: str, labelled: bool) -> _Shelf:
-        """Return the good rows of a file; those without a label are left out if labels are asked for."""
-        structures = read_inputs(file, argument, self.inputs, self.column)
-        frame = structures.frame
-        if labelled and self.target not in frame.columns:
-            raise DataError(f"{argument}: {file} has no column '{self.target}'; it has: {', '.join(frame.columns)}")
-        bad = dict(structures.problems)
-        values = np.full(len(frame), np.nan)
-        if self.target in frame.columns and without_words(frame[self.target]).notna().any():
-            frame = check_qualifiers(frame, [self.target], argument, "regression")
-            labels = read_labels(frame[self.target], "regression", logarithms=True, argument=argument)
-            values, bad = self._utility(labels.values, labels.problems, frame.index, bad)
-            for remark in labels.remarks:
-                warnings.warn(f"{argument}: {remark}", stacklevel=4)
-        if labelled:
-            kept = np.isfinite(values) | frame.index.isin(list(bad))
-            frame, values = frame[kept], values[kept]
-        found = featurise(list(frame[structures.column]), self.inputs["featuriser"], self.inputs["salts"])
-        bad |= {frame.index[at]: problem for at, problem in found.problems.items()}
-        good = good_rows(frame, bad, argument, file, self.skip_bad)
-        index = torch.from_numpy(np.flatnonzero(frame.index.isin(good.index)))
-        described = None
-        if self.inputs.get("about"):
-            described = describe_task(self.inputs["about"], {argument: good}, structures.column, self.about)[1]
-        beside = described[0] if described is not None and self.inputs["about"]["place"] == "input" else None
-        featuriser = featuriser_of(self.inputs["featuriser"])
-        rows = EncodedRows(found.rows.take(index), featuriser, self.inputs["fitted"], beside=beside)
-        written = [found.smiles[at] for at in index.tolist()]
-        return _Shelf(good, rows, written, torch.from_numpy(values)[index], described if beside is None else None)
-
-    def _utility(
-        self, values: np.ndarray, problems: Mapping[Any, str], rows: Any, bad: Mapping[Any, str]
-    ) -> tuple[np.ndarray, dict[Any, str]]:
-        """Return values more of which is better, logarithms where the prior predicts those, and all bad rows."""
-        found = dict(problems) | dict(bad)
-        if (self.inputs.get("target") or {}).get("logarithm"):
-            found |= {
-                row: f"column '{self.target}' is {value:g}, expected a positive number"
-                for row, value in zip(rows, values, strict=True)
-                if value <= 0
-            }
-            values = np.log10(np.where(values > 0, values, np.nan))
-        return (-values if self.minimise else values), found
-
-    def back(self, values: np.ndarray) -> np.ndarray:
-        """Return values as the user measures them."""
-        values = -values if self.minimise else values
-        return 10**values if (self.inputs.get("target") or {}).get("logarithm") else values
-
-
 def _opened(prior: str | Path) -> tuple[Prior, Mapping[str, Any]]:
     inputs = read_card(prior).get("inputs") or {}
     if inputs.get("kind") not in ("molecules", "sequences"):
@@ -237,8 +164,8 @@ def _opened(prior: str | Path) -> tuple[Prior, Mapping[str, Any]]:
 
 def _next(
     surrogate: Surrogate,
-    given: _Given,
-    shelf: _Shelf,
+    given: Given,
+    shelf: Shelf,
     folder: Path,
     measured: str | Path | None,
     acquisition: str,
@@ -296,7 +223,7 @@ def _unknown(size: int) -> Belief:
 
 def _simulated(
     surrogate: Surrogate,
-    given: _Given,
+    given: Given,
     library: str | Path,
     folder: Path,
     acquisition: str,

@@ -110,8 +110,8 @@ def need_columns(frame: Frame, names: Iterable[str], argument: str, where: str |
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
-            raise DataError(f"{argument}: {where} has no column '{name}': {hint}It has: {', '.join(known)}")
+            hint = f": did you mean '{close[0]}'? It" if close else "; it"
+            raise DataError(f"{argument}: {where} has no column '{name}'{hint} has: {', '.join(known)}")
 
 
 def kept_names(given: Sequence[str], added: Sequence[str], argument: str) -> list[str]:
@@ -191,5 +191,6 @@ def good_rows(frame: Frame, bad: dict[Any, str], argument: str, file: str | Path
     listed += f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     if len(bad) == len(frame):
         raise DataError(f"{argument}: none of the rows of {file} can be used: {listed}")
-    warnings.warn(f"{argument}: skipped {len(bad)} bad rows of {file}: {listed}", stacklevel=2)
+    skipped = f"{len(bad)} bad rows" if len(bad) > 1 else "one bad row"
+    warnings.warn(f"{argument}: skipped {skipped} of {file}: {listed}", stacklevel=2)
     return frame.drop(index=list(bad))

@@ -6,6 +6,7 @@ Axis letters: T tasks, N support, Q query, G classes of the data set, M images o
 import copy
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -92,6 +93,22 @@ class TaskSource(ABC):
     def inputs(self) -> dict[str, Any] | None:
         """How a user's own files become inputs of these tasks, ready for JSON; None where they cannot."""
         return None
+
+    def mismatch(self, inputs: Mapping[str, Any]) -> str | None:
+        """Return how inputs are made otherwise than where a prior was acquired, in a sentence; None if they are not.
+
+        Args:
+            inputs: what the checkpoint of the prior has under `inputs`.
+        """
+        return None
+
+    def as_acquired(self, inputs: Mapping[str, Any]) -> Self:
+        """Return the same tasks with inputs made as where a prior was acquired.
+
+        Args:
+            inputs: what the checkpoint of the prior has under `inputs`.
+        """
+        return self
 
     @property
     def divided(self) -> dict[str, Any] | None:
