@@ -89,7 +89,7 @@ def deviation(
         support: what led to the state.
         x: `(1, Q, *x)`.
         about: what describes the task; None where nothing does.
-        noise: as for `jackknife`, if that is asked.
+        noise: as for `jackknife`, if that is asked; what the prior itself knows has noise in it.
 
     Returns:
         `(1, Q, D)`.

@@ -145,6 +145,30 @@ def test_tasks_of_molecules_are_featurised_as_the_prior_knows_them(tmp_path, cap
     assert "--tasks.featuriser: the prior was acquired with" in capsys.readouterr().err
 
 
+def test_settings_of_a_prior_can_be_changed_for_once(tmp_path, capsys):
+    run, net = str(tmp_path / "run"), ["--net", "transformer", "--net.width", "8", "--net.layers", "1"]
+    few = ["--tasks", "nci", "--tasks.molecules", "60", "--tasks.featuriser", "smiles_tokens", "--steps", "1"]
+    words = ["acquire", "--prior", "sequence_diffusion", *net, *few, "--validations", "0", "--out", run]
+    assert main(words) == 0
+    files = ["--support", "examples/molecules_assay.csv", "--query", "examples/molecules_library.csv"]
+    adapted = ["adapt", run, *files, "--target", "logp"]
+    capsys.readouterr()
+    found = {}
+    for settings in ((), ("--layer", "1"), ("--layer", "0"), ("--layer", "0", "--noise_level", "0.5")):
+        assert main([*adapted, *settings]) == 0
+        found[settings] = capsys.readouterr().out
+    first, last, *others = found.values()
+    assert first == last
+    assert len({first, *others}) == 3
+    assert main(["evaluate", run, "--sizes", "8", "--draws", "1", "--layer", "0"]) == 0
+    for wrong, told in {
+        ("--layer", "7"): "layer: expected 0 to 1, got 7",
+        ("--test_steps", "3"): "has no such setting",
+    }.items():
+        assert main([*adapted, *wrong]) == 2
+        assert told in capsys.readouterr().err
+
+
 def test_evaluate_changes_a_setting_of_the_tasks_of_the_run(run_folder, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out.json")]
     found = []

@@ -1,5 +1,7 @@
 """Features of a generative prior as inputs of any other, the same wherever they are computed."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -60,6 +62,17 @@ def test_settings_hold_the_weights(folder, tmp_path):
     save(MoleculeDiffusion(ConformerNet(width=4, layers=1)), tmp_path)
     with pytest.raises(DataError, match="was not acquired on molecules or sequences"):
         Generative(str(tmp_path))._reader  # noqa: B018
+
+
+def test_the_generator_is_found_from_anywhere(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(folder).parent)
+    settings = Generative(Path(folder).name).settings
+    monkeypatch.chdir(tmp_path)
+    assert featuriser_of(settings).settings == Generative(folder).settings
+    with pytest.raises(
+        DataError, match=r"featuriser: 'generative' makes features by the generator nowhere: .* no such"
+    ):
+        Generative("nowhere").width  # noqa: B018
 
 
 def test_sequences_have_features_too(tmp_path):

@@ -66,5 +66,6 @@ def test_strings_are_counted_as_the_molecules_that_they_stand_for():
     nothing = string_report(["C1CC"])
     assert (nothing.valid, nothing.unique) == (0, 0)
     assert nothing.novel != nothing.novel, "nobody knows"
+    assert str(nothing).endswith("novel not known")
     with pytest.raises(DataError, match="samples: expected SMILES, got none"):
         string_report([])

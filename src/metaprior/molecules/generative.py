@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metaprior.checkpoint import load, read_card
-from metaprior.errors import DataError
+from metaprior.errors import CheckpointError, DataError
 from metaprior.molecules.featurisers import Featuriser, Row, featuriser_of, featurisers
 from metaprior.molecules.structure import Molecule, Salts
 from metaprior.registry import arguments
@@ -79,8 +79,8 @@ class Generative(Featuriser):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The weights are recorded, so that another run in the same folder is not taken for this one."""
-        return super().settings | {"prior": str(self.prior), "weights": fingerprint(self._loaded.state_dict())}
+        """The whole path is recorded, and the weights, so that another run there is not taken for this one."""
+        return super().settings | {"prior": self._place, "weights": fingerprint(self._loaded.state_dict())}
 
     @property
     def reads(self) -> Literal["molecules", "sequences"]:  # type: ignore[override]
@@ -105,9 +105,18 @@ class Generative(Featuriser):
         found = self._loaded.encode(encoded, self.noise_level, self.layer)[0].cpu().numpy()
         return np.arange(len(found), dtype=np.int32), found.astype(np.float32)
 
+    @property
+    def _place(self) -> str:
+        return str(self.prior) if str(self.prior).startswith("zoo:") else str(Path(self.prior).absolute())
+
     @cached_property
     def _inputs(self) -> Mapping[str, Any]:
-        inputs = read_card(self.prior).get("inputs") or {}
+        try:
+            inputs = read_card(self.prior).get("inputs") or {}
+        except CheckpointError as error:
+            raise DataError(
+                f"featuriser: 'generative' makes features by the generator {self.prior}: {error}"
+            ) from error
         if inputs.get("kind") not in ("molecules", "sequences"):
             raise DataError(f"prior: {self.prior} was not acquired on molecules or sequences")
         return inputs
@@ -118,7 +127,8 @@ class Generative(Featuriser):
 
     @cached_property
     def _loaded(self) -> Any:
-        loaded = load(Path(self.prior) if not str(self.prior).startswith("zoo:") else self.prior)
+        _ = self._inputs
+        loaded = load(self._place)
         if not isinstance(loaded, GenerativePrior):
             raise DataError(f"prior: {self.prior} is a {type(loaded).__name__}; expected a generative prior")
         if self.weights is not None and fingerprint(loaded.state_dict()) != self.weights:

@@ -143,7 +143,7 @@ def surrogate_of_prior(
     """Return the belief of a prior: adapted to what is measured, with its own deviation or that of the jackknife.
 
     The jackknife's is that of the prediction alone, since noise of measurements, which is the same everywhere, would
-    only make a choice more like one at random.
+    only make a choice more like one at random; a deviation that the prior itself knows has that noise in it.
 
     Args:
         prior: for regression.

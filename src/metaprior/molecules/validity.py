@@ -5,6 +5,7 @@ Axis letters: N molecules, A atoms.
 
 import contextlib
 import functools
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -248,7 +249,9 @@ def _different(smiles: Sequence[str], known: Iterable[str] | None) -> tuple[floa
 
 def _shares(report: SampleReport | StringReport) -> str:
     named = zip(report._fields[:-1], report[:-1], strict=True)
-    return ", ".join(f"{name.replace('_', ' ')} {share:.1%}" for name, share in named)
+    return ", ".join(
+        f"{name.replace('_', ' ')} {'not known' if math.isnan(share) else f'{share:.1%}'}" for name, share in named
+    )
 
 
 @functools.cache
