@@ -22,6 +22,8 @@ from metaprior.molecules.screening import (
     surrogate_of_prior,
     upper_confidence,
 )
+from metaprior.registry import priors
+from metaprior.tasks import TaskSpec
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -119,6 +121,12 @@ def test_units_do_not_matter(scale, shift):
     plain, other = (surrogate(x[:, :8], each[:8], Rows(x)) for each in (values, scale * values + shift))
     assert torch.allclose(plain.mean * scale + shift, other.mean, rtol=1e-3, atol=1e-3 * scale)
     assert torch.allclose(plain.deviation * scale, other.deviation, rtol=1e-2, atol=1e-3 * scale)
+
+
+def test_a_prior_of_classes_believes_nothing_of_values(plane):
+    surrogate = surrogate_of_prior(priors["cnp"].for_tasks(TaskSpec("classification", (2,), 2)))
+    with pytest.raises(DataError, match="prior: was not acquired to predict one value, which a screen is by"):
+        surrogate(torch.zeros(1, 3, 2), torch.arange(3).double(), Rows(torch.zeros(1, 4, 2)))
 
 
 def test_fixed_units_and_no_example_at_all(plane):

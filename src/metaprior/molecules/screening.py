@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metaprior.errors import DataError, UnknownNameError, check_positive
+from metaprior.errors import DataError, ShapeError, UnknownNameError, check_positive
 from metaprior.predict import believe, deviation, predict_rows
 from metaprior.prior import Prior
 from metaprior.tasks.episode import Examples
@@ -156,7 +156,10 @@ def surrogate_of_prior(
     def believed(x: Tensor, values: Tensor, rows: Inputs) -> Belief:
         mean, scale = fixed if fixed is not None else _standard(values)
         support = Examples(x, ((values - mean) / scale).to(x.dtype)[None, :, None])
-        state = believe(prior, support, None, about) if support.size else prior.start(1, about)
+        try:
+            state = believe(prior, support, None, about) if support.size else prior.start(1, about)
+        except ShapeError as error:
+            raise DataError(f"prior: was not acquired to predict one value, which a screen is by ({error})") from error
         found = predict_rows(prior, state, rows)[0, :, 0].double()
         if support.size:
             # A single example leaves nothing to leave out.
