@@ -6,7 +6,7 @@ import torch
 
 from metaprior.errors import DataError
 from metaprior.molecules import NCI
-from metaprior.molecules.assays import gathered
+from metaprior.molecules.assay_split import gathered
 from metaprior.molecules.rows import SparseRows
 from metaprior.registry import build, describe
 

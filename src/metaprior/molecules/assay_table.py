@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from metaprior.errors import DataError, UnknownNameError
-from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.assay_split import Assays, gathered
+from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.dealing import QUERY, roles_of
 from metaprior.molecules.featurise import Featurised
 from metaprior.molecules.label_columns import assay_labels

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from metaprior import data
 from metaprior.errors import DataError
-from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.assay_split import Assays, gathered
+from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import featuriser_of
 from metaprior.molecules.rows import SparseRows

@@ -7,7 +7,8 @@ import numpy as np
 
 from metaprior import data
 from metaprior.errors import DataError, UnknownNameError
-from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.assay_split import Assays, gathered
+from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.splits import split_molecules
 from metaprior.molecules.structure import Salts

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from metaprior import data
 from metaprior.errors import DataError, UnknownNameError
-from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.assay_split import Assays, gathered
+from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.dealing import roles_of
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.splits import split_molecules

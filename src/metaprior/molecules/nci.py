@@ -10,7 +10,8 @@ from torch import Tensor
 
 from metaprior import data
 from metaprior.errors import check_positive
-from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.assay_split import Assays, gathered
+from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import Descriptors
 from metaprior.molecules.structure import Salts, needed, rdkit_version

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from metaprior import data
 from metaprior.errors import DataError, UnknownNameError
-from metaprior.molecules.assays import Assays, AssaySource, gathered
+from metaprior.molecules.assay_split import Assays, gathered
+from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.conformers import Conformer, Conformers, parse_xyz, stacked, unpacked
 from metaprior.molecules.dealing import QUERY, roles_of
 from metaprior.molecules.rows import SparseRows

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from metaprior.errors import DataError
-from metaprior.molecules.assays import Assays, AssaySource
+from metaprior.molecules.assay_split import Assays
+from metaprior.molecules.assays import AssaySource
 from metaprior.molecules.featurise import featurise
 from metaprior.molecules.featurisers import Featuriser, featuriser_of
 from metaprior.tasks.episode import TaskSpec

@@ -12,7 +12,7 @@ import numpy as np
 
 from metaprior import data
 from metaprior.errors import DataError
-from metaprior.molecules.assays import Assays, gathered
+from metaprior.molecules.assay_split import Assays, gathered
 from metaprior.molecules.featurise import Featurised, featurise
 from metaprior.molecules.sequence_source import About, SequenceSource, encode_descriptions
 from metaprior.registry import sources
