@@ -65,6 +65,7 @@ def test_classes_of_ones_own_molecules(run, files, tmp_path):
         "id", "SMILES", "Größe", "prediction", "probability_inactive", "probability_active", "uncertainty", *BESIDE
     )  # fmt: skip
     assert result["id"] == [f"m{at}" for at in range(500, 530)], "order and identifiers are kept"
+    assert adapt(load(run), support, query).rows == result.rows, "a prior that was loaded knows its inputs"
     truth = table(500, 530)["active"]
     assert (np.array(result["prediction"]) == truth.to_numpy()).mean() > 0.6
     assert all(0 <= value <= 1 for name in BESIDE for value in result[name])

@@ -3,6 +3,7 @@
 Axis letters: M molecules of the library.
 """
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -137,6 +138,13 @@ def screen(
     surrogate = surrogate_of_prior(opened, shelf.about, given.fixed)
     filled = without_words(shelf.frame[target]).notna() if target in shelf.frame.columns else None
     if filled is None or not filled.any():
+        simulated = {"rounds": rounds, "first": first, "hits": hits, "repeats": repeats, "controls": tuple(controls)}
+        defaults = inspect.signature(screen).parameters
+        if idle := [name for name, value in simulated.items() if value != defaults[name].default]:
+            warnings.warn(
+                f"{', '.join(idle)}: of simulations alone; {library} has no '{target}', so that the next batch is chosen",
+                stacklevel=2,
+            )
         return _next(surrogate, given, shelf, folder, measured, acquisition, batch, seed)
     if measured is not None:
         raise DataError(f"measured: {library} has the column '{target}', so that the assay is simulated from it")
