@@ -129,9 +129,7 @@ def test_wrong_input(run, library, tmp_path):
 def test_what_is_of_simulations_alone_is_told(run, library, tmp_path):
     file = tmp_path / "library.csv"
     library.drop(columns="weight").to_csv(file, index=False)
-    with pytest.warns(
-        UserWarning, match="rounds, controls: of simulations alone; .* has no 'weight', so that the next"
-    ):
+    with pytest.warns(UserWarning, match="rounds, controls: of simulations alone; .* has no 'weight', so the next"):
         found = screen(run, file, "weight", tmp_path / "out", rounds=3, batch=5, controls=["gp"])
     assert isinstance(found, Batch)
 

@@ -142,7 +142,7 @@ def screen(
         defaults = inspect.signature(screen).parameters
         if idle := [name for name, value in simulated.items() if value != defaults[name].default]:
             warnings.warn(
-                f"{', '.join(idle)}: of simulations alone; {library} has no '{target}', so that the next batch is chosen",
+                f"{', '.join(idle)}: of simulations alone; {library} has no '{target}', so the next batch is chosen",
                 stacklevel=2,
             )
         return _next(surrogate, given, shelf, folder, measured, acquisition, batch, seed)
