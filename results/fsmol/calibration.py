@@ -36,7 +36,7 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--methods", nargs="+", default=["multitask_probe", "niw_meta"])
+    parser.add_argument("--methods", nargs="+", default=["ensemble,pairs", "multitask_probe"])
     parser.add_argument("--draws", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -47,7 +47,8 @@ def main():
     for size, place in zip(SIZES, places, strict=True):
         place.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         for name, method in methods.items():
-            said, true = pooled(predictor_of(method, "classification"), source, size, options.draws)
+            seen = source.as_acquired(getattr(method, "recorded_inputs", None) or {})
+            said, true = pooled(predictor_of(method, "classification"), seen, size, options.draws)
             shown, shares, error = reliability(said, true)
             place.plot(shown, shares, marker=".", linewidth=1.2, label=f"{name}: {error:.3f}")
             print(size, name, f"{error:.4f}", flush=True)

@@ -1,8 +1,8 @@
 """Score a generator of SMILES on MoleculeNet: `python results/generative-molecules/strings.py RUN`.
 
 Frozen features of every layer, a network without training, fingerprints and numbers of tokens, all with the same probe;
-and at `--tuned_sizes` the whole network trained on the labels, from the acquired weights and from new ones, these for
-three times as many steps too.
+and at `--tuned_sizes` the whole network trained on the labels, from the acquired weights and from new ones, for some
+steps and for three times as many.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 DATASETS = ("esol", "freesolv", "lipo", "bace", "bbbp")
 METRICS = {"classification": "auroc", "regression": "r2"}
 RATES = (3e-4, 1e-3, 3e-3)
-LONGER, PATIENT = 3, "scratch, three times the steps"
+LONGER, PATIENT = 3, ", three times the steps"
 BATCH = 32
 LENGTH = 4.0
 """Of standardised features, for the logistic probe."""
@@ -126,8 +126,9 @@ def methods(data, size, options):
     if size in options.tuned_sizes:
         acquired = load(options.run).average.state_dict()
         yield "scratch", lambda: tuned(tokens, size, options, {}, options.steps)
-        yield PATIENT, lambda: tuned(tokens, size, options, {}, LONGER * options.steps)
+        yield f"scratch{PATIENT}", lambda: tuned(tokens, size, options, {}, LONGER * options.steps)
         yield "fine-tuned", lambda: tuned(tokens, size, options, acquired, options.steps)
+        yield f"fine-tuned{PATIENT}", lambda: tuned(tokens, size, options, acquired, LONGER * options.steps)
 
 
 def main():
